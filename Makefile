@@ -36,7 +36,7 @@ setup: ## Create or update .venv from requirements.lock
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python --compile-bytecode --no-deps \
 	  --no-build-isolation --config-setting editable_mode=compat --editable .
 	@$(BIN)/python -m compileall -q relay_core relay_dagster scripts
-	@$(BIN)/python -c 'from relay_core.publish.report import content; content.load_templates()'
+	@$(BIN)/python -c 'from relay_core.report.html import load_templates; load_templates()'
 	@printf '%s\n' "$(WANTED)" > $(STAMP)
 	@echo "$(VENV) is ready"
 
@@ -211,8 +211,9 @@ profile: setup ## Plot the time of a run of 5,000,000 rows: docs/profile-5m.svg
 runbook: setup ## Follow every procedure of docs/RUNBOOK.md on the real stack: DRILL=name for one
 	@$(BIN)/python tests/runbook/rehearsal.py $(DRILL)
 
-schema: setup ## Write docs/config.schema.json again
+schema: setup ## Write the schemas of configs and of report.json in docs/ again
 	@$(BIN)/python -m relay_dagster.http.config_schema > docs/config.schema.json
+	@$(BIN)/python -m scripts.report_schema
 
 commands: setup ## Write the reference of the commands in docs/CLI.md again
 	@$(BIN)/python scripts/write_commands.py

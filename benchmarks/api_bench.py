@@ -39,10 +39,12 @@ from relay_dagster.settings import Settings
 from relay_dagster.wiring import Platform, connect
 
 KEY = "bench-key"
-POLLERS, LISTERS = 200, 20
+POLLERS = 200
+LISTERS = 20
 CONSTANT = "constant"
 STARTS = 5
-_START_GOAL_SECONDS, _MEMORY_GOAL_MB = 1.0, 90.0
+_START_GOAL_SECONDS = 1.0
+_MEMORY_GOAL_MB = 90.0
 Groups = Mapping[str, Mapping[str, Any]]
 _open = build_opener(ProxyHandler({})).open
 
@@ -66,13 +68,13 @@ class Load:
 
     def costs(self) -> str:
         """Return what each process spent on an answer, as text."""
-        each = {
+        per_answer = {
             name: spent * 1000 / self.answers
             for name, spent in self.cpu_seconds.items()
         }
         return ", ".join(
             f"{name} {milliseconds:.2f} ms"
-            for name, milliseconds in each.items()
+            for name, milliseconds in per_answer.items()
         )
 
 
@@ -98,14 +100,14 @@ class ApiStack(Stack):
             "server",
             "bootstrap",
         ]
-        done = subprocess.run(
+        process = subprocess.run(
             command,
             env=self.process_environment(),
             capture_output=True,
             text=True,
             check=True,
         )
-        for line in done.stdout.splitlines():
+        for line in process.stdout.splitlines():
             name, _, value = shlex.split(line)[1].partition("=")
             self.environment[name] = value
 
@@ -244,13 +246,16 @@ def _load(
     path = stack.home / "order.json"
     path.write_text(json.dumps(order), "utf-8")
     servers = (name, MOTO) if name == API else (name,)
-    before = {each: cpu_seconds(stack, each) for each in servers}
+    before = {server: cpu_seconds(stack, server) for server in servers}
     command = [sys.executable, "-m", "benchmarks.api_load", str(path)]
-    done = subprocess.run(
+    process = subprocess.run(
         command, stdout=subprocess.PIPE, text=True, check=True
     )
-    spent = {each: cpu_seconds(stack, each) - before[each] for each in servers}
-    return Load(json.loads(done.stdout), spent)
+    spent = {
+        server: cpu_seconds(stack, server) - before[server]
+        for server in servers
+    }
+    return Load(json.loads(process.stdout), spent)
 
 
 def cpu_seconds(stack: ApiStack, name: str) -> float:
@@ -267,13 +272,15 @@ def _answers(groups: Groups, seconds: float) -> str:
     header = ("", "answers", "a second", "p50 ms", "p99 ms", "errors")
     rows = []
     for name, group in groups.items():
-        taken = group["taken"]
-        p50, p99 = (percentile(taken, percent) * 1000 for percent in (50, 99))
-        rate = len(taken) / seconds
+        latencies = group["taken"]
+        p50, p99 = (
+            percentile(latencies, percent) * 1000 for percent in (50, 99)
+        )
+        rate = len(latencies) / seconds
         rows.append(
             (
                 name,
-                f"{len(taken):,}",
+                f"{len(latencies):,}",
                 f"{rate:,.0f}",
                 f"{p50:.0f}",
                 f"{p99:.0f}",

@@ -48,16 +48,16 @@ async def _client(
     ]
     request = "\r\n".join(lines).encode()
     reader, writer = await asyncio.open_connection(order["host"], order["port"])
-    taken: list[float] = []
+    latencies: list[float] = []
     errors = 0
     while (began := time.perf_counter()) < until:
         good = await asyncio.wait_for(
             _ask(reader, writer, request), _TIMEOUT_SECONDS
         )
-        taken.append(time.perf_counter() - began)
+        latencies.append(time.perf_counter() - began)
         errors += not good
     writer.close()
-    return taken, errors
+    return latencies, errors
 
 
 async def _load(order: dict[str, Any]) -> dict[str, Any]:
@@ -67,14 +67,14 @@ async def _load(order: dict[str, Any]) -> dict[str, Any]:
         for name, paths in order["groups"].items()
         for path in paths
     ]
-    done = await asyncio.gather(
+    results = await asyncio.gather(
         *(_client(order, path, until) for _, path in clients)
     )
     groups: dict[str, Any] = {
         name: {"taken": [], "errors": 0} for name in order["groups"]
     }
-    for (name, _), (taken, errors) in zip(clients, done, strict=True):
-        groups[name]["taken"] += taken
+    for (name, _), (latencies, errors) in zip(clients, results, strict=True):
+        groups[name]["taken"] += latencies
         groups[name]["errors"] += errors
     return groups
 

@@ -17,7 +17,10 @@ from relay_dagster.devstack.processes import (
     port_answers,
 )
 
-BARE, LOADED, REDIS, WORKER = "bare", "loaded", "redis", "worker"
+BARE = "bare"
+LOADED = "loaded"
+REDIS = "redis"
+WORKER = "worker"
 EMPTY = (BARE, LOADED)
 LAUNCHERS = ("default", "celery")
 INTAKE_SHARE = 8

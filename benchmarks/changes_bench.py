@@ -27,7 +27,9 @@ from benchmarks.sitting import (
     tell,
 )
 
-ALONE, ANOTHER, SAME = "no baseline", "another feed", "the same feed"
+ALONE = "no baseline"
+ANOTHER = "another feed"
+SAME = "the same feed"
 _STATE = Path("published", "state.parquet")
 
 

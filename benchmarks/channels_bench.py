@@ -21,7 +21,9 @@ from benchmarks.sitting import Entrant, generate, interleave, options_of, tell
 from relay_core.config import load_config
 from relay_dagster.changed_files import ChangedFiles, FileVersion
 
-ALONE, BESIDE, PACKED = "one feed", "five channels", "five channels, gzip"
+ALONE = "one feed"
+BESIDE = "five channels"
+PACKED = "five channels, gzip"
 _COLUMNS = ("sku", "quantity_available", "price")
 _CHANGED = 20_000
 

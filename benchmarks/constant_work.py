@@ -35,13 +35,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     with tempfile.TemporaryDirectory(prefix="relay-bench-") as home:
         folder = Path(home, "feeds")
         generate(Shape(rows=chosen.rows), folder)
-        one = [sys.executable, "-m", "benchmarks.constant_work", ONE_RUN]
-        one += local_options(folder, Path(home, "out"))
-        told = [_told(one) for _ in range(chosen.rounds)]
+        command = [sys.executable, "-m", "benchmarks.constant_work", ONE_RUN]
+        command += local_options(folder, Path(home, "out"))
+        timings = [_told(command) for _ in range(chosen.rounds)]
     run, constant = (
-        statistics.median(each[part] for each in told) for part in (0, 1)
+        statistics.median(timing[part] for timing in timings) for part in (0, 1)
     )
-    ratio = statistics.median(each[0] / each[1] for each in told)
+    ratio = statistics.median(timing[0] / timing[1] for timing in timings)
     print(
         f"{chosen.rows:,} rows, whole process: {run:.2f} s CPU, {ratio:.2f} x the constant work "
         f"of {constant:.2f} s"
@@ -50,8 +50,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _told(command: Sequence[str]) -> tuple[float, float]:
-    done = subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.PIPE)
-    run, constant = json.loads(done.stdout)
+    process = subprocess.run(
+        command, cwd=ROOT, check=True, stdout=subprocess.PIPE
+    )
+    run, constant = json.loads(process.stdout)
     return run, constant
 
 

@@ -26,7 +26,8 @@ if TYPE_CHECKING:
     from relay_dagster.wiring import Platform
 
 TENANT = "bench"
-MODULE, ATTRIBUTE = "relay_dagster.definitions", "defs"
+MODULE = "relay_dagster.definitions"
+ATTRIBUTE = "defs"
 
 
 @dataclass(frozen=True)
@@ -74,7 +75,7 @@ class DagsterRuns:
         origin = RemoteJobOrigin(
             RemoteRepositoryOrigin(place, "__repository__"), INVENTORY_SYNC
         )
-        asked = ExecuteExternalJobArgs(
+        job_arguments = ExecuteExternalJobArgs(
             job_origin=origin,
             run_id=run.run_id,
             instance_ref=self.instance.get_ref(),
@@ -83,7 +84,7 @@ class DagsterRuns:
             sys.executable,
             "-m",
             "benchmarks.dagster_run",
-            serialize_value(asked),
+            serialize_value(job_arguments),
         ]
 
     def has_succeeded(self, run_id: str) -> bool:
@@ -136,11 +137,11 @@ def execute(asked: str) -> None:
     from dagster._core.definitions.reconstruct import ReconstructableRepository
     from dagster._grpc.impl import _run_in_subprocess
 
-    taken: list[float] = []
+    first_step: list[float] = []
 
     def note(event: Any) -> None:
-        if not taken and event.event_type_value == "STEP_START":
-            taken.append(time.process_time())
+        if not first_step and event.event_type_value == "STEP_START":
+            first_step.append(time.process_time())
 
     code = ReconstructableRepository.for_module(
         MODULE, ATTRIBUTE, working_directory=None
@@ -149,7 +150,7 @@ def execute(asked: str) -> None:
     _run_in_subprocess(
         asked, job, multiprocessing.Event(), lambda _: None, note
     )
-    print(json.dumps({"first_step_s": taken[0]}))
+    print(json.dumps({"first_step_s": first_step[0]}))
 
 
 if __name__ == "__main__":

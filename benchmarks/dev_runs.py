@@ -22,7 +22,8 @@ from relay_dagster.devstack.processes import API, Stack
 
 REST_SECONDS = 5.0
 """A run is asked for at any point of the five seconds between two of the daemon's looks."""
-TOTAL_LIMIT, EXECUTION_LIMIT = 2.5, 1.0
+TOTAL_LIMIT = 2.5
+EXECUTION_LIMIT = 1.0
 
 
 class DemoRuns(ProductRuns):

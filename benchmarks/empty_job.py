@@ -12,8 +12,10 @@ from typing import Any
 import dagster as dg
 
 QUEUE_VARIABLE = "BENCH_{}_QUEUE_URL"
-MESSAGE_TAG, DISPATCHED_TAG = "bench/message", "bench/dispatched_at"
-_POLL_SECONDS, _MAX_MESSAGES = 20, 10
+MESSAGE_TAG = "bench/message"
+DISPATCHED_TAG = "bench/dispatched_at"
+_POLL_SECONDS = 20
+_MAX_MESSAGES = 10
 
 partitions = dg.DynamicPartitionsDefinition(name="bench")
 

@@ -48,7 +48,8 @@ CONTENDERS = {
     FLOOR: "floor",
 }
 SLOW = "naive pandas"
-SMALL, MILLION = 100_000, 1_000_000
+SMALL = 100_000
+MILLION = 1_000_000
 GIGABYTE = Shape(rows=11_700_000, vendors=1)
 _PLAIN = Shape(rows=0, bad=0.0)
 VARIANTS = {

@@ -71,13 +71,12 @@ def main() -> int:
         callers.warm_up()
         repeated = publish(platform, *_repeated(chosen.rows))
         usual = publish(platform, *_usual(chosen.rows, folder))
-        first, *rest = _skus(platform, usual, chosen.skus + 1)
-        measure(
-            stack, _asked(usual, first), callers
-        )  # the engine is loaded with it
-        harms = [measure(stack, _asked(usual, sku), callers) for sku in rest]
-        most = measure(stack, _asked(repeated, _SAME), callers)
-    return _told(chosen.rows, harms, most)
+        first, *skus = _skus(platform, usual, chosen.skus + 1)
+        # The engine is loaded with it.
+        measure(stack, _asked(usual, first), callers)
+        harms = [measure(stack, _asked(usual, sku), callers) for sku in skus]
+        longest = measure(stack, _asked(repeated, _SAME), callers)
+    return _told(chosen.rows, harms, longest)
 
 
 def _told(rows: int, harms: Sequence[Harm], most: Harm) -> int:
@@ -121,13 +120,11 @@ def _told(rows: int, harms: Sequence[Harm], most: Harm) -> int:
 def _row(name: str, harms: Sequence[Harm]) -> tuple[str, ...]:
     seconds = [harm.seconds for harm in harms]
     figures = (percentile(seconds, 50), percentile(seconds, 95), max(seconds))
-    growth, slowest = (
-        max(h.growth_mib for h in harms),
-        max(h.slowest_seconds for h in harms),
-    )
+    growth = max(h.growth_mib for h in harms)
+    slowest = max(h.slowest_seconds for h in harms)
     return (
         name,
-        *(f"{each:.2f}" for each in figures),
+        *(f"{figure:.2f}" for figure in figures),
         f"{growth:.1f}",
         f"{slowest:.2f}",
     )

@@ -21,9 +21,9 @@ PLACES = 4
 def padded_digits(values: Ints, width: int) -> pa.StringArray:
     """Return each value as exactly ``width`` digits, with zeros in front."""
     digits = np.empty((len(values), width), np.uint8)
-    rest = values.copy()
+    remaining = values.copy()
     for place in range(width - 1, -1, -1):
-        rest, last = np.divmod(rest, 10)
+        remaining, last = np.divmod(remaining, 10)
         digits[:, place] = last + ord("0")
     offsets = np.arange(0, len(values) * width + 1, width, dtype=np.int32)
     return pa.StringArray.from_buffers(
@@ -33,7 +33,7 @@ def padded_digits(values: Ints, width: int) -> pa.StringArray:
 
 def decimals(values: Ints, places: npt.NDArray[np.int8]) -> pa.StringArray:
     """Return whole ten-thousandths as decimals with so many places (2 to 4), cut, not rounded."""
-    written = [_cut(values, kept) for kept in (2, 3, 4)]
+    written = [_cut(values, digits) for digits in (2, 3, 4)]
     return pc.choose(pa.array(places - 2), *written)
 
 

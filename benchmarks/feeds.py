@@ -220,8 +220,8 @@ def _ids(shape: Shape, place: int, rng: np.random.Generator) -> Ints:
     )
     pool = shape.rows // shape.vendors * 9 // 10
     shared = rng.permutation(pool)[: size * 6 // 10]
-    own = pool + place * size + np.arange(size - len(shared))
-    ids = np.concatenate([shared, own])
+    own_ids = pool + place * size + np.arange(size - len(shared))
+    ids = np.concatenate([shared, own_ids])
     rng.shuffle(ids)
     again = rng.integers(0, size, size // 500)
     ids[again] = ids[rng.integers(0, size, len(again))]
@@ -232,8 +232,8 @@ def _mapped_rows(
     shape: Shape, place: int, ids: Ints, rng: np.random.Generator
 ) -> np.ndarray[Any, np.dtype[np.bool_]]:
     """Return which rows carry the vendor's own number, which its SKU map turns into ours."""
-    wanted = shape.mapped // shape.vendors
-    chosen = rng.permutation(len(ids))[: min(wanted, len(ids))]
+    row_count = shape.mapped // shape.vendors
+    chosen = rng.permutation(len(ids))[: min(row_count, len(ids))]
     mask = np.zeros(len(ids), np.bool_)
     mask[chosen] = True
     return mask

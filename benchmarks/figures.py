@@ -245,12 +245,13 @@ def calls_counted() -> Iterator[set[CodeType]]:
 def _of_starts(rounds: int) -> Iterator[Figure]:
     with tempfile.TemporaryDirectory() as folder:
         place = Path(folder)
-        config, feed = place / "config.yaml", place / "feed.csv"
+        config = place / "config.yaml"
+        feed = place / "feed.csv"
         config.write_text(CONFIG, "utf-8")
         feed.write_text("sku,quantity_available,cost\na-1,3,2.50\n", "utf-8")
         script = str(ROOT / "scripts" / "local_run.py")
-        wanted = ["--config", str(config), "--vendor-file", f"vendor_1={feed}"]
-        local = [script, *wanted, "--output-dir", str(place / "out")]
+        inputs = ["--config", str(config), "--vendor-file", f"vendor_1={feed}"]
+        local = [script, *inputs, "--output-dir", str(place / "out")]
         for name, arguments, goal in (
             ("local_run.py of one row", local, "0.8 s"),
             ("API", ["-c", "import relay_dagster.server.app"], "0.7 s"),

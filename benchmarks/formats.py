@@ -108,8 +108,9 @@ def write_xlsx(feed: Path, target: Path) -> None:
         _text_cell(f"{_letter(i)}1", texts, n)
         for i, n in enumerate(table.schema.names)
     )
-    cells, shared = [], [pa.array(texts, pa.string())]
-    known = len(texts)
+    cells = []
+    shared = [pa.array(texts, pa.string())]
+    text_count = len(texts)
     for place, name in enumerate(table.schema.names):
         column = table.column(name).combine_chunks()
         reference = joined(f'<c r="{_letter(place)}', numbers)
@@ -121,8 +122,8 @@ def write_xlsx(feed: Path, target: Path) -> None:
         else:
             encoded = column.dictionary_encode()
             shared.append(encoded.dictionary.cast(pa.string()))
-            indices = pc.add(encoded.indices, known).cast(pa.string())
-            known += len(encoded.dictionary)
+            indices = pc.add(encoded.indices, text_count).cast(pa.string())
+            text_count += len(encoded.dictionary)
             cell = joined(
                 reference, '" t="s"><v>', pc.fill_null(indices, ""), "</v></c>"
             )
@@ -140,14 +141,15 @@ def write_xlsx(feed: Path, target: Path) -> None:
             part.write("".join(rows.to_pylist()).encode())
             part.write(b"</sheetData></worksheet>")
         items = (
-            joined("<si><t>", _escaped(each), "</t></si>") for each in shared
+            joined("<si><t>", _escaped(column), "</t></si>")
+            for column in shared
         )
         with archive.open(
             "xl/sharedStrings.xml", "w", force_zip64=True
         ) as part:
             part.write(b"<sst>")
-            for each in items:
-                part.write("".join(each.to_pylist()).encode())
+            for item in items:
+                part.write("".join(item.to_pylist()).encode())
             part.write(b"</sst>")
 
 

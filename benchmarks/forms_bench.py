@@ -25,11 +25,9 @@ from benchmarks.sitting import (
     tell,
 )
 
-NONE, ALL, BEFORE = (
-    "no options",
-    "all options",
-    "no options, the other checkout",
-)
+NONE = "no options"
+ALL = "all options"
+BEFORE = "no options, the other checkout"
 _PARSER = {
     "column_map": {
         "sku": {"column": "SKU", "strip_prefix": "X-", "strip_suffix": "-OLD"},
@@ -95,13 +93,13 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def with_forms(config: dict[str, Any]) -> dict[str, Any]:
     """Return a config with all options for suppliers' files."""
-    own = {"currency": "EUR", "shipping_handling_flat": "4.50"}
+    euros = {"currency": "EUR", "shipping_handling_flat": "4.50"}
     return {
         **config,
         "exchange_rates": {"EUR": "1.08325"},
         "extra_columns": ["shown", "own"],
         "vendors": [
-            {**vendor, **own, "parser": {**vendor["parser"], **_PARSER}}
+            {**vendor, **euros, "parser": {**vendor["parser"], **_PARSER}}
             for vendor in config["vendors"]
         ],
         "pricing": {**config["pricing"], "ending": "0.99"},

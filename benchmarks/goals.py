@@ -10,12 +10,16 @@ from benchmarks.hostile import FEEDS
 from benchmarks.hostile_formats import PACKED_FEEDS
 from benchmarks.sitting import Samples
 
-ENGINE, POLARS, DUCKDB, FLOOR = "engine", "Polars", "DuckDB", "floor"
+ENGINE = "engine"
+POLARS = "Polars"
+DUCKDB = "DuckDB"
+FLOOR = "floor"
 WITHOUT_KERNEL = "engine, no kernel"
 DAGSTER = "engine, a run in Dagster"
 CLEAN = "clean"
 _MILLION = 1_000_000
-_MORE_SECONDS, _MORE_MIB = 1.0, 64.0
+_MORE_SECONDS = 1.0
+_MORE_MIB = 64.0
 
 
 @dataclass(frozen=True)
@@ -224,13 +228,15 @@ def format_goals(
     """
     for name, limit in FORMAT_LIMITS.items():
         if name in samples:
-            mine, csv = samples[name], samples["csv"]
+            mine = samples[name]
+            csv = samples["csv"]
             yield Goal(f"time of a CSV: {name}", limit, mine.times(csv))
             peak = max(mine.all("peak_mib")) / max(csv.all("peak_mib"))
             yield Goal(f"memory of a CSV: {name}", _FORMAT_MEMORY, peak)
     for name, limit in DOCUMENT_LIMITS.items():
         if name in samples:
-            document, csv = samples[name], samples["csv"]
+            document = samples[name]
+            csv = samples["csv"]
             if rows <= DOCUMENT_ROWS:
                 times = document.times(csv, "cpu_s")
                 yield Goal(f"CPU of a CSV: {name}", limit, times)
@@ -254,7 +260,8 @@ def hostile_goals(samples: Mapping[str, Samples]) -> Iterator[Goal]:
             feed.name != feed.beside
             and {feed.name, feed.beside} <= samples.keys()
         ):
-            mine, theirs = samples[feed.name], samples[feed.beside]
+            mine = samples[feed.name]
+            theirs = samples[feed.beside]
             most_s = feed.time * theirs.median("work_s") + _MORE_SECONDS
             yield Goal(f"time: {feed.name}", most_s, mine.median("work_s"), "s")
             most_mib = 3.0 * max(theirs.all("peak_mib")) + _MORE_MIB

@@ -86,18 +86,18 @@ def _comma_at_the_end(columns: Columns, _: int) -> Csv:
 
 def _four_widths(columns: Columns, _: int) -> Csv:
     header, lines = written(columns)
-    more = pa.array(["", ",", ",,", ",,,"])
+    commas = pa.array(["", ",", ",,", ",,,"])
     return header, joined(
-        lines, more.take(pa.array(np.arange(len(lines)) % len(more)))
+        lines, commas.take(pa.array(np.arange(len(lines)) % len(commas)))
     )
 
 
 def _all_widths(columns: Columns, _: int) -> Csv:
     header, lines = written(columns)
-    more = pc.binary_repeat(
+    commas = pc.binary_repeat(
         pa.scalar(","), pa.array(1 + np.arange(len(lines)) % 3_000)
     )
-    return header, joined(lines, more)
+    return header, joined(lines, commas)
 
 
 def _unnamed_columns(columns: Columns, _: int) -> Csv:
@@ -334,11 +334,12 @@ def write_feed(feed: Feed, size: int, folder: Path) -> None:
 def _text(feed: Feed, shape: Shape, place: int, size: int) -> str:
     """Return a vendor's feed: as many lines as have so many bytes in its encoding."""
     rng = np.random.default_rng(place)
-    ids, nobody = rng.permutation(shape.rows), np.zeros(shape.rows, np.bool_)
+    ids = rng.permutation(shape.rows)
+    nobody = np.zeros(shape.rows, np.bool_)
     header, lines = feed.csv(
         vendor_columns(shape, place, ids, nobody, rng), size
     )
     width = len("xx".encode(feed.encoding)) - len("x".encode(feed.encoding))
     ends = np.cumsum(pc.binary_length(lines).to_numpy() + 1) + len(header) + 1
-    kept = lines[: max(1, int(np.searchsorted(ends * width, size)))]
-    return "\n".join([header, *kept.to_pylist(), feed.last])
+    fitting = lines[: max(1, int(np.searchsorted(ends * width, size)))]
+    return "\n".join([header, *fitting.to_pylist(), feed.last])

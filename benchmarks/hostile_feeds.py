@@ -62,12 +62,12 @@ def _names(parts: Sequence[str]) -> list[str]:
     chosen = [
         feed for feed in feeds if any(part in feed.name for part in parts)
     ]
-    wanted = {
+    names = {
         CLEAN,
         *(feed.name for feed in chosen),
         *(feed.beside for feed in chosen),
     }
-    return [feed.name for feed in feeds if feed.name in wanted]
+    return [feed.name for feed in feeds if feed.name in names]
 
 
 def _options() -> argparse.ArgumentParser:

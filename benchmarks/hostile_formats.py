@@ -165,13 +165,15 @@ def _lines_with(
     """Return lines that are a row each, with a text of a length before what the clean one has."""
 
     def made(source: Source) -> bytes:
-        own = source.packed.splitlines()
-        count = min(len(own), source.size // (length + len(own[0])))
+        packed_lines = source.packed.splitlines()
+        count = min(
+            len(packed_lines), source.size // (length + len(packed_lines[0]))
+        )
         lines = (
-            b"{" + text(place).encode() + b"," + own[place][1:]
+            b"{" + text(place).encode() + b"," + packed_lines[place][1:]
             for place in range(count)
         )
-        return b"\n".join([own[0], *lines])
+        return b"\n".join([packed_lines[0], *lines])
 
     return made
 
@@ -189,13 +191,13 @@ def _lone_surrogates(source: Source) -> bytes:
 
 
 def _escaped_letters(source: Source) -> bytes:
-    kept = source.packed[: source.size // 2]
-    return kept[: kept.rindex(b"\n")].replace(b"e", b"\\u0065")
+    half = source.packed[: source.size // 2]
+    return half[: half.rindex(b"\n")].replace(b"e", b"\\u0065")
 
 
 def _without_ends(source: Source) -> bytes:
-    first, rest = source.packed.split(b"\n", 1)
-    return first + b"\n" + rest.replace(b"}\n", b"\n")
+    first, rows = source.packed.split(b"\n", 1)
+    return first + b"\n" + rows.replace(b"}\n", b"\n")
 
 
 # --- documents --------------------------------------------------------------------------------
@@ -352,12 +354,12 @@ def _shared_mebibyte(source: Source) -> bytes:
 
 
 def _styles(source: Source) -> bytes:
-    one = b"<xf/>"
+    style = b"<xf/>"
     parts = source.parts()
     relations = "xl/_rels/workbook.xml.rels"
     named = b'<Relationship Id="r9" Type="t/styles" Target="styles.xml"/></Relationships>'
     parts[relations] = parts[relations].replace(b"</Relationships>", named)
-    listed = one * max(source.size // len(one), _MANY_STYLES)
+    listed = style * max(source.size // len(style), _MANY_STYLES)
     styles = b"<styleSheet><cellXfs>" + listed + b"</cellXfs></styleSheet>"
     return _zipped(*parts.items(), (_STYLES, styles))
 
@@ -415,31 +417,33 @@ def _lying_footer(source: Source) -> bytes:
     table = _table(source)
     data = _parquet(table)
     start = len(data) - 8 - struct.unpack("<I", data[-8:-4])[0]
-    rows, more = _varint(len(table)), _varint(len(table) + 1)
+    rows = _varint(len(table))
+    row_count = _varint(len(table) + 1)
     place = start
     while (place := data.index(b"\x16" + rows, place + 1)) >= 0:
-        made = data[: place + 1] + more + data[place + 1 + len(rows) :]
-        if pq.read_metadata(io.BytesIO(made)).num_rows == len(table) + 1:
-            return made
+        lying = data[: place + 1] + row_count + data[place + 1 + len(rows) :]
+        if pq.read_metadata(io.BytesIO(lying)).num_rows == len(table) + 1:
+            return lying
     raise ValueError("the footer has no number of rows")
 
 
 def _varint(number: int) -> bytes:
-    rest, written = 2 * number, bytearray()
-    while rest > 127:
-        written.append(rest & 127 | 128)
-        rest >>= 7
-    return bytes([*written, rest])
+    remaining = 2 * number
+    written = bytearray()
+    while remaining > 127:
+        written.append(remaining & 127 | 128)
+        remaining >>= 7
+    return bytes([*written, remaining])
 
 
 def _text_in_all_rows(source: Source) -> bytes:
     table = _table(source)
     indices = pa.array(np.zeros(len(table), np.int32))
-    one = pa.DictionaryArray.from_arrays(
+    texts = pa.DictionaryArray.from_arrays(
         indices, pa.array(["x" * (_MEBIBYTE - 1)])
     )
     at = table.schema.get_field_index("TITLE")
-    return _parquet(table.set_column(at, "TITLE", one), store_schema=False)
+    return _parquet(table.set_column(at, "TITLE", texts), store_schema=False)
 
 
 def _texts_that_grow(source: Source) -> bytes:
@@ -562,7 +566,8 @@ PACKED_FEEDS = (
 def source_of(size: int, name: str, folder: Path) -> Source:
     """Return what the hostile feeds of a format are made of; a folder is used meanwhile."""
     write_feed(FEEDS[0], int(size / _BYTES_A_CSV_BYTE[name]), folder)
-    csv, packed = folder / f"{VENDOR}.csv", folder / "packed"
+    csv = folder / f"{VENDOR}.csv"
+    packed = folder / "packed"
     write, _ = FORMATS[name]
     write(csv, packed)
     return Source(csv.read_bytes(), packed.read_bytes(), size)
@@ -593,11 +598,11 @@ def main() -> None:
     for feed in FEEDS:
         if feed.name in chosen.names:
             write_feed(feed, chosen.bytes, chosen.folder / feed.name)
-    wanted = [feed for feed in PACKED_FEEDS if feed.name in chosen.names]
-    for name in dict.fromkeys(feed.format for feed in wanted):
+    chosen_feeds = [feed for feed in PACKED_FEEDS if feed.name in chosen.names]
+    for name in dict.fromkeys(feed.format for feed in chosen_feeds):
         with tempfile.TemporaryDirectory() as folder:
             source = source_of(chosen.bytes, name, Path(folder))
-        for feed in wanted:
+        for feed in chosen_feeds:
             if feed.format == name:
                 write_packed_feed(feed, source, chosen.folder / feed.name)
 

@@ -44,21 +44,29 @@ from relay_dagster.runs.model import RunRecord
 from relay_dagster.tenants.scopes import DEFAULT_SCOPES, Scope
 from relay_dagster.wiring import Platform
 
-HOSTILE, OTHER = "hostile", "other"
-WIDE, REVOKED = "wide", "revoked"
+HOSTILE = "hostile"
+OTHER = "other"
+WIDE = "wide"
+REVOKED = "revoked"
 """A tenant with all that one may have; a key of its that is good no more."""
-VENDORS, LARGE_RUNS = 20, 20
-MAX_VENDORS, RUNS_OF_SOME, BURST = 200, 50, 100
+VENDORS = 20
+LARGE_RUNS = 20
+MAX_VENDORS = 200
+RUNS_OF_SOME = 50
+BURST = 100
 WIDE_RUN = "5c1f9a52-7f0c-4f3e-9b4c-2a4f6b8d0e11"
-MAX_GROWTH_MIB, MAX_SECONDS = 64, 1
+MAX_GROWTH_MIB = 64
+MAX_SECONDS = 1
 PAUSE_SECONDS = 0.005
 HALF_HEAD = "half a head"
 """In place of a method: a head that never ends."""
 BOMB = "bomb"
 """The vendor whose workbook holds a text of 1.5 GB."""
-ACCEPTS, QUARANTINED = 8, 1_000_000
+ACCEPTS = 8
+QUARANTINED = 1_000_000
 """Twice the requests that a tenant may have in work; the SKUs that `WIDE_RUN` quarantined."""
-HALF_HEADS, PATIENCE_SECONDS = 512, 30.0
+HALF_HEADS = 512
+PATIENCE_SECONDS = 30.0
 _MIB = 1 << 20
 _JSON = {"Content-Type": "application/json"}
 
@@ -254,8 +262,8 @@ def attacks() -> Iterator[Attack]:
         "/v1/runs",
         headers={"X-Filler": "a" * 8 * _MIB},
     )
-    many = {f"X-Filler-{number}": "a" * 40 for number in range(1500)}
-    yield Attack("1,500 headers", "GET", "/v1/runs", headers=many)
+    headers = {f"X-Filler-{number}": "a" * 40 for number in range(1500)}
+    yield Attack("1,500 headers", "GET", "/v1/runs", headers=headers)
     yield Attack(
         "a body of 30 MiB", "POST", "/v1/runs", b" " * 30 * _MIB, _JSON
     )
@@ -264,13 +272,14 @@ def attacks() -> Iterator[Attack]:
 
 def bursts() -> Iterator[Attack]:
     """Yield what one tenant sends many times at once."""
-    place, many = f"/v1/tenants/{WIDE}", {"caller": WIDE, "times": BURST}
+    place = f"/v1/tenants/{WIDE}"
+    options = {"caller": WIDE, "times": BURST}
     for name, path in {
         "a config of 200 vendors, 20 formats each": place,
         "status behind 50 runs of some vendors": f"{place}/status",
         "links to 600 artifacts": f"/v1/runs/{WIDE_RUN}/artifacts",
     }.items():
-        yield Attack(f"{BURST} at once: {name}", "GET", path, **many)
+        yield Attack(f"{BURST} at once: {name}", "GET", path, **options)
     order = _json({"skus": ["Z"], "reason": "seen"})
     yield Attack(
         f"{ACCEPTS} at once: a SKU that {QUARANTINED:,} quarantined lack",
@@ -339,10 +348,10 @@ class Callers:
     def _revoked(self, tenant_id: str) -> httpx.Client:
         """Return a client with a key that was good a moment ago."""
         place = f"/v1/tenants/{tenant_id}/api-keys"
-        made = self._admin.post(place).json()
-        client = self._client(made["api_key"])
+        key = self._admin.post(place).json()
+        client = self._client(key["api_key"])
         client.get(f"/v1/tenants/{tenant_id}").raise_for_status()
-        self._admin.delete(f"{place}/{made['key_id']}").raise_for_status()
+        self._admin.delete(f"{place}/{key['key_id']}").raise_for_status()
         return client
 
     def close(self) -> None:
@@ -383,17 +392,17 @@ class Callers:
     def send(self, attack: Attack) -> tuple[str, int]:
         """Send an attack; return the answers' statuses, and the length of the longest."""
         send = self._send_half if attack.method == HALF_HEAD else self._send
-        with ThreadPoolExecutor(attack.times) as many:
+        with ThreadPoolExecutor(attack.times) as pool:
             answers = list(
-                many.map(lambda _: send(attack), range(attack.times))
+                pool.map(lambda _: send(attack), range(attack.times))
             )
         counts = Counter(str(status or "closed") for status, _ in answers)
         only = attack.times == 1
-        told = ", ".join(
-            each if only else f"{n} x {each}"
-            for each, n in sorted(counts.items())
+        summary = ", ".join(
+            status if only else f"{n} x {status}"
+            for status, n in sorted(counts.items())
         )
-        return told, max(length for _, length in answers)
+        return summary, max(length for _, length in answers)
 
     def _send(self, attack: Attack) -> tuple[int, int]:
         """Return status and length of an answer, 0 where there is none."""
@@ -426,7 +435,7 @@ class Callers:
     @contextmanager
     def asking(self) -> Iterator[tuple[list[float], list[float]]]:
         """Ask as the other tenant, and for health, without a pause; yield how long each took."""
-        taken: tuple[list[float], list[float]] = ([], [])
+        waits: tuple[list[float], list[float]] = ([], [])
         over = threading.Event()
 
         def ask(path: str, seconds: list[float]) -> None:
@@ -434,21 +443,20 @@ class Callers:
                 began = time.perf_counter()
                 answer = self._clients[OTHER].get(path)
                 seconds.append(time.perf_counter() - began)
-                if (
-                    answer.status_code == httpx.codes.TOO_MANY_REQUESTS
-                ):  # the other's own rate
+                # The rate limit of the other caller itself.
+                if answer.status_code == httpx.codes.TOO_MANY_REQUESTS:
                     over.wait(float(answer.headers["Retry-After"]))
                 over.wait(PAUSE_SECONDS)
 
         paths = (f"/v1/tenants/{OTHER}", "/v1/health")
         threads = [
-            threading.Thread(target=ask, args=each)
-            for each in zip(paths, taken, strict=True)
+            threading.Thread(target=ask, args=path_waits)
+            for path_waits in zip(paths, waits, strict=True)
         ]
         for thread in threads:
             thread.start()
         try:
-            yield taken
+            yield waits
         finally:
             over.set()
             for thread in threads:
@@ -550,12 +558,12 @@ def furnish_wide(platform: Platform, now: datetime) -> None:
         "inbound/{}/sku_map/sku_map.csv",
     )
     keys = ArtifactKeys(WIDE_RUN, WIDE)
-    with ThreadPoolExecutor(8) as many:
+    with ThreadPoolExecutor(8) as pool:
         for kind in kinds:
             places = [
                 f"{keys.prefix}{kind.format(vendor)}" for vendor in vendors
             ]
-            list(many.map(lambda key: platform.objects.put(key, b"x"), places))
+            list(pool.map(lambda key: platform.objects.put(key, b"x"), places))
     quarantine = io.BytesIO()
     quarantine.write(b"sku,action,price_published,price_computed,vendor_id,")
     quarantine.write(b"row_number,suspect_since\n")
@@ -566,38 +574,38 @@ def furnish_wide(platform: Platform, now: datetime) -> None:
     results = tuple(
         VendorResult(vendor, "found", now, 1, 5, 1, 4) for vendor in vendors
     )
-    ended = {"tenant_id": WIDE, "status": RunStatus.SUCCEEDED}
+    ending = {"tenant_id": WIDE, "status": RunStatus.SUCCEEDED}
     whole = RunRecord(
         run_id=WIDE_RUN,
         requested_at=now,
         published_at=now,
         vendor_results=results,
-        **ended,
+        **ending,
     )
     writes = RunItemWrites(platform.database).vendor_results(whole)
     platform.runs.commit(RecordChange(None, whole), writes)
     for number in range(RUNS_OF_SOME):
-        some = RunRecord(
+        record = RunRecord(
             run_id=str(uuid.uuid4()),
             requested_at=now + timedelta(seconds=number + 1),
             vendors=tuple(vendors[:100]),
             artifacts=artifacts,
-            **ended,
+            **ending,
         )
-        platform.runs.commit(RecordChange(None, some))
+        platform.runs.commit(RecordChange(None, record))
 
 
 def measure(stack: ApiStack, attack: Attack, callers: Callers) -> Harm:
     """Send an attack, and return what it did."""
     memory = Memory(stack)
     before = memory.start_over()
-    with callers.asking() as taken:
+    with callers.asking() as waits:
         began = time.perf_counter()
         statuses, length = callers.send(attack)
         seconds = time.perf_counter() - began
     growth = memory.most() - before
     return Harm(
-        attack.name, statuses, length, seconds, growth, *map(max, taken)
+        attack.name, statuses, length, seconds, growth, *map(max, waits)
     )
 
 

@@ -33,17 +33,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--settle", type=float, default=60.0, help="seconds before that"
     )
-    given = parser.parse_args(arguments)
+    options = parser.parse_args(arguments)
     with tempfile.TemporaryDirectory() as home, ApiStack(Path(home)) as stack:
         stack.start(MOTO)
         stack.bootstrap()
         stack.start(CODE, WEBSERVER, DAEMON)
-        time.sleep(given.settle)
-        percent = idle_percent(stack, given.seconds)
+        time.sleep(options.settle)
+        percent = idle_percent(stack, options.seconds)
     total = sum(percent[name] for name in COUNTED)
     rows = [
-        (name, f"{used:.1f} %")
-        for name, used in [*percent.items(), ("without moto", total)]
+        (name, f"{share:.1f} %")
+        for name, share in [*percent.items(), ("without moto", total)]
     ]
     print(tables.table(("process", "of a core"), rows))
     goal = Goal("idle stack", GOAL_PERCENT, total, "% of a core")
@@ -56,10 +56,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def idle_percent(stack: ApiStack, seconds: float) -> dict[str, float]:
     """Return what each process uses of a core, in percent, over some seconds."""
     names = (*COUNTED, MOTO)
-    began, before = (
-        time.monotonic(),
-        {name: cpu_seconds(stack, name) for name in names},
-    )
+    began = time.monotonic()
+    before = {name: cpu_seconds(stack, name) for name in names}
     time.sleep(seconds)
     lasted = time.monotonic() - began
     return {

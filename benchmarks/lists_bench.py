@@ -114,14 +114,14 @@ def _measure(
 
 def _write(tenant: str, chosen: argparse.Namespace, folder: Path) -> Written:
     module = [sys.executable, "-m", "benchmarks.real_lists", tenant]
-    done = subprocess.run(
+    process = subprocess.run(
         [*module, str(chosen.feeds), str(chosen.rows), str(folder)],
         cwd=ROOT,
         check=True,
         stdout=subprocess.PIPE,
         text=True,
     )
-    return Written(**json.loads(done.stdout))
+    return Written(**json.loads(process.stdout))
 
 
 def _check_files(folder: Path, home: Path) -> int:

@@ -32,18 +32,18 @@ def main() -> None:
     children = ChildPeak()
     imported = time.perf_counter()
     contender.run(chosen.folder, chosen.out)
-    done = time.perf_counter()
+    work_end = time.perf_counter()
     children.stop()
-    own, others = map(
+    own_usage, child_usage = map(
         resource.getrusage, (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
     )
     measured = {
         "import_s": imported - started,
-        "work_s": done - imported,
-        "cpu_s": own.ru_utime
-        + own.ru_stime
-        + others.ru_utime
-        + others.ru_stime,
+        "work_s": work_end - imported,
+        "cpu_s": own_usage.ru_utime
+        + own_usage.ru_stime
+        + child_usage.ru_utime
+        + child_usage.ru_stime,
         "peak_mib": peak_mib() + children.peak_mib,
     }
     print(json.dumps(measured))

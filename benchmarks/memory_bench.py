@@ -62,14 +62,14 @@ SCENES = (
 
 def write_feed(path: Path, size: int) -> None:
     """Write a feed that unpacks to so many bytes, one text in every row."""
-    rest = f",5,10.00,11.00,12.00,2,new,Granite,{'x' * (ROW_BYTES - 70)},2026-03-01 10:00\n"
+    cells = f",5,10.00,11.00,12.00,2,new,Granite,{'x' * (ROW_BYTES - 70)},2026-03-01 10:00\n"
     with gzip.open(path, "wb", compresslevel=1) as file:
         file.write(f"{HEADER}Last Updated\n".encode())
         for first in range(0, size // ROW_BYTES - 1, 1000):
             last = min(first + 1000, size // ROW_BYTES - 1)
             file.write(
                 "".join(
-                    f"G-{row:08}{rest}" for row in range(first, last)
+                    f"G-{row:08}{cells}" for row in range(first, last)
                 ).encode()
             )
 
@@ -108,7 +108,7 @@ def play(scene: Scene, folder: Path) -> tuple[bool, tuple[str, ...]]:
     with group(scene.memory_mb) as place:
         join = f"echo $$ > {place}/cgroup.procs && exec {shlex.join(map(str, run))}"
         began = time.perf_counter()
-        done = subprocess.run(
+        process = subprocess.run(
             ["/bin/sh", "-c", join],
             cwd=ROOT,
             env=environment,
@@ -116,25 +116,29 @@ def play(scene: Scene, folder: Path) -> tuple[bool, tuple[str, ...]]:
             text=True,
         )
         seconds = time.perf_counter() - began
-        most = int((place / "memory.max_usage_in_bytes").read_text()) >> 20
+        peak_mib = int((place / "memory.max_usage_in_bytes").read_text()) >> 20
         killed = "oom_kill 0" not in (place / "memory.oom_control").read_text()
-    found = next(out.rglob("run_summary.json"), None)
-    summary = {} if found is None else json.loads(found.read_text("utf-8"))
-    ended = " ".join(
+    summary_file = next(out.rglob("run_summary.json"), None)
+    summary = (
+        {}
+        if summary_file is None
+        else json.loads(summary_file.read_text("utf-8"))
+    )
+    outcome = " ".join(
         str(summary.get(name) or "") for name in ("status", "error_code")
     )
     row = (
         f"{feed.stat().st_size:,}",
-        str(done.returncode),
-        ended,
+        str(process.returncode),
+        outcome,
         f"{seconds:.0f}",
-        f"{most:,}",
+        f"{peak_mib:,}",
     )
     is_well = not killed and bool(summary)
     return is_well, (
         scene.name,
         *row,
-        "no" if is_well else "yes: " + done.stderr[-300:],
+        "no" if is_well else "yes: " + process.stderr[-300:],
     )
 
 
@@ -147,7 +151,8 @@ def main() -> int:
         "--only", default="", help="scenes whose names hold this"
     )
     only = options.parse_args().only
-    rows, all_well = [], True
+    rows = []
+    all_well = True
     for scene in SCENES:
         if only in scene.name:
             with tempfile.TemporaryDirectory() as folder:

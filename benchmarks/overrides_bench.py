@@ -22,11 +22,9 @@ from benchmarks.feeds import Shape
 from benchmarks.goals import overrides_goals
 from benchmarks.sitting import Entrant, generate, interleave, options_of, tell
 
-NEITHER, QUARANTINED, OVERRIDDEN = (
-    "neither",
-    "10,000 quarantined",
-    "10,000 overrides",
-)
+NEITHER = "neither"
+QUARANTINED = "10,000 quarantined"
+OVERRIDDEN = "10,000 overrides"
 _SKUS = 10_000
 _STATE = Path("published", "state.parquet")
 
@@ -44,8 +42,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     }
     _prepare(folders, Shape(rows=chosen.rows), chosen.folder / "before")
     entrants = [
-        Entrant(name, "engine_with_baseline", each)
-        for name, each in folders.items()
+        Entrant(name, "engine_with_baseline", folder)
+        for name, folder in folders.items()
     ]
     samples = interleave(entrants, chosen.rounds, chosen.folder, tell)
     print("\n" + tables.variants(samples, base=NEITHER), flush=True)
@@ -84,10 +82,8 @@ def _prepare(folders: Mapping[str, Path], shape: Shape, before: Path) -> None:
 
 def _with_other_prices(state: pa.Table, rows: np.ndarray) -> pa.Table:
     """Return a state in which some SKUs cost ten times as much."""
-    prices, place = (
-        state["price"].to_pylist(),
-        state.schema.get_field_index("price"),
-    )
+    prices = state["price"].to_pylist()
+    place = state.schema.get_field_index("price")
     for row in rows.tolist():
         prices[row] *= 10
     field = state.schema.field("price")

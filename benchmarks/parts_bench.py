@@ -27,8 +27,10 @@ from benchmarks.sitting import (
     tell,
 )
 
-WHOLE, JOINED = "one file", "a price list and a stock file"
-RESULT, CHANGED = "a full of the result", "a full and its deltas"
+WHOLE = "one file"
+JOINED = "a price list and a stock file"
+RESULT = "a full of the result"
+CHANGED = "a full and its deltas"
 _VENDOR = "vendor_1"
 
 

@@ -98,7 +98,8 @@ def _measure_size(rows: int, chosen: argparse.Namespace) -> dict[str, Samples]:
     with tempfile.TemporaryDirectory(
         prefix="relay-bench-", dir=chosen.folder
     ) as home:
-        folder, out = Path(home, "feeds"), Path(home, "written")
+        folder = Path(home, "feeds")
+        out = Path(home, "written")
         generate(shape, folder)
         samples = {name: Samples() for name in (ENGINE, WITHOUT_KERNEL, *PEERS)}
         if chosen.dagster:
@@ -120,9 +121,8 @@ def _rounds(
     rounds: int,
     runs: DagsterRuns | None,
 ) -> None:
-    for turn in range(
-        -1, rounds
-    ):  # the first warms up what is read for the first time
+    # The first round warms up what is read for the first time.
+    for turn in range(-1, rounds):
         for name in samples if turn % 2 == 0 else reversed([*samples]):
             if name == DAGSTER:
                 if runs is None:
@@ -160,8 +160,8 @@ def runner(name: str) -> list[str]:
 def local_options(folder: Path, out: Path) -> list[str]:
     """Return the local runner's options for a folder of feeds."""
     feeds = [
-        f"--vendor-file={one}={folder / f'{one}.csv'}"
-        for one in vendor_ids(folder)
+        f"--vendor-file={vendor_id}={folder / f'{vendor_id}.csv'}"
+        for vendor_id in vendor_ids(folder)
     ]
     options = [
         f"--config={folder / 'config.json'}",
@@ -186,14 +186,14 @@ def timed(command: Iterable[str], merged_feed: Path | None) -> Process:
         subprocess.CalledProcessError: it failed.
     """
     timer = [sys.executable, "-m", "benchmarks.timed_process", *command]
-    done = subprocess.run(
+    process = subprocess.run(
         timer, cwd=ROOT, capture_output=True, text=True, check=False
     )
-    if done.returncode:
-        print(done.stderr, file=sys.stderr)
-    done.check_returncode()
+    if process.returncode:
+        print(process.stderr, file=sys.stderr)
+    process.check_returncode()
     sha256 = None if merged_feed is None else file_sha256(merged_feed)
-    return Process(**json.loads(done.stdout), merged_sha256=sha256)
+    return Process(**json.loads(process.stdout), merged_sha256=sha256)
 
 
 if __name__ == "__main__":

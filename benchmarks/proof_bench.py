@@ -40,8 +40,13 @@ from relay_dagster.runs.model import RunRecord
 from relay_dagster.runs.ports import utc_now
 from relay_dagster.wiring import Platform
 
-RUNS, ROWS, TENANTS, RECORDS = 100, 50_000, 10_000, 200_000
-VERIFY_SECONDS, DOCTOR_SECONDS, DOCTOR_MIB = 300.0, 60.0, 100.0
+RUNS = 100
+ROWS = 50_000
+TENANTS = 10_000
+RECORDS = 200_000
+VERIFY_SECONDS = 300.0
+DOCTOR_SECONDS = 60.0
+DOCTOR_MIB = 100.0
 EVERY = RECORDS // TENANTS
 FILES = 14  # a run of three vendors has as many
 
@@ -64,8 +69,9 @@ def main() -> int:
         examined, examined_cpu, mib = _examine(platform)
         served = cpu_seconds(stack, MOTO) - served
     # The command's start is the same for all sizes.
-    each = max(verified - began_at, 0) / max(chosen.runs - 1, 1)
-    proved, size = began_at + each * (RUNS - 1), chosen.tenants / TENANTS
+    per_run = max(verified - began_at, 0) / max(chosen.runs - 1, 1)
+    proved = began_at + per_run * (RUNS - 1)
+    size = chosen.tenants / TENANTS
     print(f"{tables.machine()}\n")
     header = (
         "",
@@ -76,7 +82,7 @@ def main() -> int:
         "AWS's CPU s",
         "MiB",
     )
-    more = f"{examined_cpu:.1f}", f"{served:.1f}", f"{mib:.0f}"
+    figures = f"{examined_cpu:.1f}", f"{served:.1f}", f"{mib:.0f}"
     rows = [
         (
             "verify --newest",
@@ -101,7 +107,7 @@ def main() -> int:
             f"{chosen.tenants * EVERY:,} records",
             f"{examined:.1f}",
             f"{examined / size:.0f}",
-            *more,
+            *figures,
         ),
     ]
     print(tables.table(header, rows))
@@ -155,15 +161,17 @@ def _verify(url: str, runs: int) -> tuple[float, float]:
     ]
     command += ["--max-runs", str(runs)]
     environment = {**os.environ, "RELAY_API_URL": url, "RELAY_API_KEY": KEY}
-    began, before = time.perf_counter(), os.times()
-    done = subprocess.run(
+    began = time.perf_counter()
+    before = os.times()
+    process = subprocess.run(
         command, env=environment, capture_output=True, text=True, check=True
     )
-    seconds, after = time.perf_counter() - began, os.times()
+    seconds = time.perf_counter() - began
+    after = os.times()
     cpu = after.children_user + after.children_system
     cpu -= before.children_user + before.children_system
-    if json.loads(done.stdout)["different"]:
-        raise RuntimeError(done.stdout)
+    if json.loads(process.stdout)["different"]:
+        raise RuntimeError(process.stdout)
     return seconds, cpu
 
 
@@ -172,7 +180,9 @@ def _verify(url: str, runs: int) -> tuple[float, float]:
 
 def _fill(platform: Platform, tenants: int) -> None:
     """Store tenants' records that have ended, and feeds that are whole."""
-    now, key, data = utc_now(), "published/one/feed.csv", b"sku\n"
+    now = utc_now()
+    key = "published/one/feed.csv"
+    data = b"sku\n"
     platform.clients.s3.put_object(
         Bucket=platform.objects.bucket,
         Key=key,
@@ -184,14 +194,14 @@ def _fill(platform: Platform, tenants: int) -> None:
     sha256 = hashlib.sha256(data).hexdigest()
     feeds = (
         FeedPointer(
-            each.tenant_id,
-            (Publication(each.run_id, key, sha256, now, now, 1),),
+            record.tenant_id,
+            (Publication(record.run_id, key, sha256, now, now, 1),),
             revision=1,
         )
-        for each in records[:tenants]
+        for record in records[:tenants]
     )
     platform.database.runs.write_all(
-        {"PutRequest": {"Item": feed_item(each)}} for each in feeds
+        {"PutRequest": {"Item": feed_item(feed)}} for feed in feeds
     )
 
 
@@ -206,9 +216,8 @@ def _records(
             f"normalized_{place}": keys.normalized(str(place))
             for place in range(FILES)
         }
-        for key in (
-            artifacts.values() if examined.has(keys.run_id) else ()
-        ):  # of others nobody asks
+        # Nobody asks for the artifacts of other runs.
+        for key in artifacts.values() if examined.has(keys.run_id) else ():
             platform.objects.put(key, b"{}")
         yield RunRecord(
             run_id=keys.run_id,
@@ -227,12 +236,14 @@ def _records(
 
 def _examine(platform: Platform) -> tuple[float, float, float]:
     """Return the hourly check's seconds, those of the processor, and the growth in MiB."""
-    Path("/proc/self/clear_refs").write_text(
-        "5", "ascii"
-    )  # the peak begins anew
-    before, began, cpu = _mib("VmRSS"), time.perf_counter(), time.process_time()
+    # Resets the peak of the memory in use.
+    Path("/proc/self/clear_refs").write_text("5", "ascii")
+    before = _mib("VmRSS")
+    began = time.perf_counter()
+    cpu = time.process_time()
     findings = list(examine(platform, utc_now(), Extent(part=0)))
-    seconds, cpu = time.perf_counter() - began, time.process_time() - cpu
+    seconds = time.perf_counter() - began
+    cpu = time.process_time() - cpu
     if findings:
         raise RuntimeError(
             f"{len(findings)} findings, the first: {findings[0]}"
@@ -241,10 +252,10 @@ def _examine(platform: Platform) -> tuple[float, float, float]:
 
 
 def _mib(name: str) -> float:
-    found = re.search(
+    match = re.search(
         rf"{name}:\s+(\d+)", Path("/proc/self/status").read_text("ascii")
     )
-    return int(found[1]) / 1024 if found else 0.0
+    return int(match[1]) / 1024 if match else 0.0
 
 
 if __name__ == "__main__":

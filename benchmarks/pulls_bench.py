@@ -47,7 +47,9 @@ from relay_dagster.transfers.room import (
 )
 from relay_dagster.wiring import Platform, connect
 
-GOAL_SECONDS, GOAL_TICK, GOAL_MEMORY = 600.0, 2.0, 64.0
+GOAL_SECONDS = 600.0
+GOAL_TICK = 2.0
+GOAL_MEMORY = 64.0
 # Of all floods together. Each of them could go on for 15 minutes before.
 GOAL_FLOOD_CPU = 90.0
 GOAL_WAIT = 20 * 60.0
@@ -89,26 +91,28 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--vendors", type=int, default=1000)
     parser.add_argument("--megabytes", type=int, default=500)
-    asked = parser.parse_args()
+    options = parser.parse_args()
     logging.disable(logging.CRITICAL)
     with _stack() as platform, _supplier() as port, _hostile() as hostile:
         # First, while the process has held nothing else.
-        memory, seconds = _pull_one(platform, port, asked.megabytes)
+        memory, seconds = _pull_one(platform, port, options.megabytes)
         flood_memory, flood_cpu = _pull_floods(platform, hostile["floods"])
         unmapped = _pull_garbage(platform, hostile["garbage"])
         wait = _wait_beside_drips(platform, port, hostile["drip"]["port"])
-        looked, longest = _pull_many(platform, port, asked.vendors)
+        looked, longest = _pull_many(platform, port, options.vendors)
     reached = (
-        Goal(f"{asked.vendors:,} vendors looked at", GOAL_SECONDS, looked, "s"),
+        Goal(
+            f"{options.vendors:,} vendors looked at", GOAL_SECONDS, looked, "s"
+        ),
         Goal("longest tick", GOAL_TICK, longest, "s"),
-        Goal(f"memory for {asked.megabytes} MB", GOAL_MEMORY, memory, "MiB"),
+        Goal(f"memory for {options.megabytes} MB", GOAL_MEMORY, memory, "MiB"),
         Goal("memory beside floods (T1)", GOAL_MEMORY, flood_memory, "MiB"),
         Goal("CPU of all floods (T6)", GOAL_FLOOD_CPU, flood_cpu, "s"),
         Goal("garbage that is no failure (T7)", 0.0, unmapped, "pulls"),
         Goal("wait beside drips / 60 (T5)", GOAL_WAIT / SCALE, wait, "s"),
     )
     print(
-        f"{asked.megabytes} MB took {seconds:.1f} s\n\n{tables.goals(reached)}"
+        f"{options.megabytes} MB took {seconds:.1f} s\n\n{tables.goals(reached)}"
     )
     return int(not all(goal.met for goal in reached))
 
@@ -172,27 +176,27 @@ def _pull_one(
     _expect_pulled(platform, "large", 1)
     seconds = time.monotonic() - began
     # The emulator reads all that it has for some of its answers.
-    for each in platform.objects.list_objects("tenants/large/"):
-        platform.objects.delete(each.key)
+    for item in platform.objects.list_objects("tenants/large/"):
+        platform.objects.delete(item.key)
     return memory, seconds
 
 
 def _pull_watched(platform: Platform, puller: Puller) -> float:
     """Pull what is due; return the memory in MiB that it took over an idle process."""
     idle = _resident()
-    most = [idle]
+    peaks = [idle]
     over = threading.Event()
 
     def watch() -> None:
         while not over.wait(0.02):
-            most[0] = max(most[0], _resident())
+            peaks[0] = max(peaks[0], _resident())
 
     watching = threading.Thread(target=watch)
     watching.start()
     _pull_all(platform, puller)
     over.set()
     watching.join()
-    return (most[0] - idle) / (1 << 20)
+    return (peaks[0] - idle) / (1 << 20)
 
 
 def _pull_floods(
@@ -268,16 +272,16 @@ def _store_hostile(
 ) -> dict[str, str]:
     """Store a tenant for each hostile server; return the tenants by what the server does."""
     tenant_ids = {}
-    for number, (name, given) in enumerate(pulls.items()):
+    for number, (name, options) in enumerate(pulls.items()):
         tenant_id = f"{kind}-{number}"
         tenant_ids[name] = tenant_id
-        pull: dict[str, Any] = {"url": given["url"]}
-        if "host_key" in given:
-            host = given["url"].partition("@")[2].partition("/")[0]
-            secret = SecretValue(given["password"], host)
+        pull: dict[str, Any] = {"url": options["url"]}
+        if "host_key" in options:
+            host = options["url"].partition("@")[2].partition("/")[0]
+            secret = SecretValue(options["password"], host)
             platform.secrets.put(tenant_id, "granite", secret)
             pull["secret"] = "granite"  # noqa: S105 - its name
-            pull["host_key"] = given["host_key"]
+            pull["host_key"] = options["host_key"]
             pull["settle_seconds"] = 0
         _store_pulls(platform, tenant_id, [pull])
     return tenant_ids
@@ -323,7 +327,8 @@ def _pull_many(
 
 def _pull_all(platform: Platform, puller: Puller) -> float:
     """Tick until nothing is due or in hand; return the seconds of the longest tick."""
-    longest, until = 0.0, time.monotonic() + _MAX_SECONDS
+    longest = 0.0
+    until = time.monotonic() + _MAX_SECONDS
     while time.monotonic() < until:
         began = time.monotonic()
         in_hand = puller.run()
@@ -338,7 +343,9 @@ def _pull_all(platform: Platform, puller: Puller) -> float:
 def _expect_pulled(platform: Platform, tenant_id: str, count: int) -> None:
     names = [f"vendor_{number}" for number in range(count)]
     states = platform.pulls.of_vendors(tenant_id, names)
-    missing = [each for each in states.values() if each.last_success_at is None]
+    missing = [
+        state for state in states.values() if state.last_success_at is None
+    ]
     if missing or len(states) != count:
         raise SystemExit(
             f"{tenant_id}: not pulled: {missing[:3] or count - len(states)}"

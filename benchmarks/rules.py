@@ -60,7 +60,9 @@ WHOLE = r"^[0-9]{1,9}$"
 NEGATIVE = r"^-[0-9]{1,9}$"
 MOMENT = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}([ T][0-9]{2}:[0-9]{2}:[0-9]{2})?$"
 
-SHIPPING, MIN_PRICE, MARGIN = "9.99", "25.00", "1.20"
+SHIPPING = "9.99"
+MIN_PRICE = "25.00"
+MARGIN = "1.20"
 MAX_ENTRIES = 10_000
 
 

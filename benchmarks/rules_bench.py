@@ -16,7 +16,8 @@ from benchmarks.feeds import Shape
 from benchmarks.goals import rules_goals
 from benchmarks.sitting import Entrant, generate, interleave, options_of, tell
 
-NONE, ALL = "no rules", "200 price rules, stock, duplicates"
+NONE = "no rules"
+ALL = "200 price rules, stock, duplicates"
 _RULES = 200
 
 
@@ -64,7 +65,7 @@ def with_rules(config: dict[str, Any]) -> dict[str, Any]:
 
 
 def _rule(number: int, vendor_ids: Sequence[str]) -> dict[str, Any]:
-    when = {
+    conditions = {
         "vendors": [vendor_ids[number % len(vendor_ids)]],
         "brands": [f"brand{number % 192:03}", f"BRAND{(number + 1) % 192:03}"],
         "conditions": ["new", "used"] if number % 9 == 0 else None,
@@ -77,7 +78,7 @@ def _rule(number: int, vendor_ids: Sequence[str]) -> dict[str, Any]:
         {"fixed_price": f"{number}.99"},
         {"margin_pct": "0.05", "min_price": number},
     ]
-    return {"when": when, **actions[number % len(actions)]}
+    return {"when": conditions, **actions[number % len(actions)]}
 
 
 if __name__ == "__main__":

@@ -68,7 +68,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         _store_tenant(platform, Path(home, "feeds"))
         spent = [_in_a_process(platform) for _ in range(chosen.runs + 1)][1:]
     for part in spent[0]:
-        print(f"{part:38} {statistics.median(one[part] for one in spent):6.0f}")
+        print(
+            f"{part:38} {statistics.median(parts[part] for parts in spent):6.0f}"
+        )
     return 0
 
 
@@ -89,16 +91,17 @@ def _in_a_process(platform: Platform) -> Mapping[str, float]:
     platform.ledger.reserve(request)
     platform.ledger.dispatch(run_id, 1, message_id="m", receipt_handle="h")
     command = [sys.executable, "-m", "benchmarks.run_steps", "--run-id", run_id]
-    done = subprocess.run(
+    process = subprocess.run(
         command, cwd=ROOT, check=True, capture_output=True, text=True
     )
-    told: Mapping[str, float] = json.loads(done.stdout.splitlines()[-1])
-    return told
+    parts: Mapping[str, float] = json.loads(process.stdout.splitlines()[-1])
+    return parts
 
 
 def _timed(run_id: str) -> Mapping[str, float]:
     """Execute a dispatched run; return milliseconds, and how many calls they were spent on."""
-    making, waiting = _Timer(), _Timer()
+    making = _Timer()
+    waiting = _Timer()
     Clients._client = making.around(Clients._client)  # type: ignore[method-assign]
     BaseClient._make_api_call = waiting.around(BaseClient._make_api_call)
     launch = Launch(
@@ -107,7 +110,7 @@ def _timed(run_id: str) -> Mapping[str, float]:
         tags.run_tags(run_id, _TENANT, attempt=1),
         frozenset(ASSETS),
     )
-    begun = time.perf_counter()
+    started_at = time.perf_counter()
     session = RunSession(connect(Settings.from_env()), launch)
     with session.materializing(FETCHED):
         session.claim()
@@ -122,7 +125,7 @@ def _timed(run_id: str) -> Mapping[str, float]:
         session.write(session.merge())
         session.attempt.end()
     session.close()
-    spent = 1000 * (time.perf_counter() - begun)
+    spent = 1000 * (time.perf_counter() - started_at)
     return {
         "in all, ms": spent,
         "boto3's clients are made, ms": making.milliseconds,
@@ -146,13 +149,15 @@ class _Timer:
 
         @wraps(function)
         def counted(*args: Any, **kwargs: Any) -> Any:
-            begun = time.perf_counter()
+            started_at = time.perf_counter()
             try:
                 return function(*args, **kwargs)
             finally:
                 if threading.current_thread() is threading.main_thread():
                     self.count += 1
-                    self.milliseconds += 1000 * (time.perf_counter() - begun)
+                    self.milliseconds += 1000 * (
+                        time.perf_counter() - started_at
+                    )
 
         return counted
 

@@ -37,7 +37,7 @@ class Instants:
 
     def phases(self) -> dict[str, float]:
         """Return the seconds of each phase."""
-        instants = [getattr(self, one.name) for one in fields(self)]
+        instants = [getattr(self, field.name) for field in fields(self)]
         spent = (later - earlier for earlier, later in pairwise(instants))
         return dict(zip(PHASES, spent, strict=True))
 

@@ -48,7 +48,8 @@ REST_SECONDS = 5.0
 """The daemon looks about every five seconds: a run is asked for at any point of that."""
 BURST_TIMEOUT_SECONDS = 600
 OVERHEAD_LIMIT = 1.15
-ONE_MACHINE, CELERY = "one machine", "Celery"
+ONE_MACHINE = "one machine"
+CELERY = "Celery"
 RATES = {ONE_MACHINE: 100, CELERY: 120}
 """Runs in a minute, if many tenants ask at once."""
 
@@ -205,13 +206,13 @@ def _store_tenants(subjects: Sequence[Subject], numbers: range) -> None:
 def _rest_table(timed: Mapping[str, Sequence[Instants]]) -> str:
     header = ("p50 seconds", *timed)
     phases = {
-        name: [one.phases() for one in runs] for name, runs in timed.items()
+        name: [run.phases() for run in runs] for name, runs in timed.items()
     }
     rows = [
         (
             phase,
             *(
-                f"{percentile([one[phase] for one in phases[n]], 50):.2f}"
+                f"{percentile([run_phases[phase] for run_phases in phases[n]], 50):.2f}"
                 for n in timed
             ),
         )
@@ -219,7 +220,7 @@ def _rest_table(timed: Mapping[str, Sequence[Instants]]) -> str:
     ]
     for percent in (50, 95):
         totals = (
-            percentile([one.total for one in runs], percent)
+            percentile([run.total for run in runs], percent)
             for runs in timed.values()
         )
         rows.append(
@@ -230,7 +231,7 @@ def _rest_table(timed: Mapping[str, Sequence[Instants]]) -> str:
 
 def _overhead(timed: Mapping[str, Sequence[Instants]]) -> Goal:
     ours, floor = (
-        percentile([one.total for one in timed[name]], 50)
+        percentile([run.total for run in timed[name]], 50)
         for name in (OURS, NAMES[LOADED])
     )
     return Goal(
@@ -256,10 +257,10 @@ def _burst(subject: Subject, numbers: range) -> float:
     started = time.monotonic()
     for number in numbers:
         subject.ask(number)
-    while (ended := subject.count_ended()) < len(numbers):
+    while (ended_count := subject.count_ended()) < len(numbers):
         if time.monotonic() - started > BURST_TIMEOUT_SECONDS:
             raise TimeoutError(
-                f"{subject.name}: {ended} of {len(numbers)} have ended"
+                f"{subject.name}: {ended_count} of {len(numbers)} have ended"
             )
         time.sleep(1)
     rate = 60 * len(numbers) / (time.monotonic() - started)

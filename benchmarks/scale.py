@@ -65,8 +65,10 @@ from relay_dagster.wiring import Platform, connect, poll_schedule
 SIZES = "100,1000,2000:9,10000"
 ENDED_RUNS = 20
 """Of each tenant."""
-STALE_SECONDS, LOST_SECONDS = 20, 60
-LOST, MESSAGES = 5, 100
+STALE_SECONDS = 20
+LOST_SECONDS = 60
+LOST = 5
+MESSAGES = 100
 """So many messages are lost, and are in the queue; moto copies the tables for a transaction."""
 MAX_RUNS = 21_000
 """With more of them one such copy takes longer than a client of AWS waits for an answer."""
@@ -115,7 +117,7 @@ class Calls:
         self.seconds += time.perf_counter() - self._begun
         self.items += int(parsed.get("ScannedCount", 0)) + ("Item" in parsed)
         self.items += sum(
-            len(each) for each in parsed.get("Responses", {}).values()
+            len(response) for response in parsed.get("Responses", {}).values()
         )
         self.items += len(parsed.get("Messages", ()))
 
@@ -146,10 +148,12 @@ class Scale:
     def cost(self, what: str, act: Callable[[], object]) -> Cost:
         """Do a thing and return what it cost."""
         self.calls.reset()
-        begun = time.perf_counter()
+        started_at = time.perf_counter()
         act()
-        own = time.perf_counter() - begun - self.calls.seconds
-        return Cost(what, self.tenants, self.calls.calls, self.calls.items, own)
+        own_seconds = time.perf_counter() - started_at - self.calls.seconds
+        return Cost(
+            what, self.tenants, self.calls.calls, self.calls.items, own_seconds
+        )
 
     def reconcile(self) -> None:
         """Make one tick of the reconciler."""
@@ -171,22 +175,22 @@ class Scale:
 
     def current(self, run_id: str) -> RunRecord:
         """Return a run's record."""
-        found = self.platform.runs.get(run_id)
-        if found is None:
+        record = self.platform.runs.get(run_id)
+        if record is None:
             raise LookupError(run_id)
-        return found
+        return record
 
     def seconds_until(
         self, is_done: Callable[[], bool], act: Callable[[], object]
     ) -> float:
         """Act every five seconds of the clock until it is done; return how many seconds it took."""
-        begun = self.clock.now
+        started_at = self.clock.now
         while not is_done():
-            if self.clock.now - begun > LIMIT:
+            if self.clock.now - started_at > LIMIT:
                 return float("inf")
             self.clock.now += EVERY
             act()
-        return (self.clock.now - begun).total_seconds()
+        return (self.clock.now - started_at).total_seconds()
 
 
 # --- what there is ------------------------------------------------------------------------------
@@ -207,7 +211,8 @@ def installed(tenants: int, ended: int) -> Iterator[Scale]:
             "RELAY_MESSAGE_LOST_SECONDS": str(LOST_SECONDS),
         }
         os.environ.update(stack.process_environment())
-        clock, settings = Clock(), Settings.from_env()
+        clock = Clock()
+        settings = Settings.from_env()
         platform = connect(settings)
         schedule = poll_schedule(settings)
         ledger = RunLedger(
@@ -244,7 +249,8 @@ def _fill(platform: Platform, tenants: int, ended: int, now: datetime) -> None:
 
 def _copy_first_tenant(platform: Platform, tenants: int) -> None:
     """Store the items of the first tenant for all others, too."""
-    dynamodb, table = platform.clients.dynamodb, platform.settings.tenants_table
+    dynamodb = platform.clients.dynamodb
+    table = platform.settings.tenants_table
     first = json.dumps(dynamodb.scan(TableName=table)["Items"])
     copies: Iterator[Any] = (
         {"PutRequest": {"Item": item}}
@@ -294,10 +300,13 @@ def _tenant(number: int) -> str:
 
 def ticks(scale: Scale) -> Iterator[Cost]:
     """Yield what one tick of each sensor costs, and two lists."""
-    platform, clock = scale.platform, scale.clock
+    platform = scale.platform
+    clock = scale.clock
     history = DagsterHistory(scale.instance)
-    partitions, now = DagsterPartitions(scale.instance), clock.now
-    sync, later = PartitionSync(), datetime.now(UTC) + timedelta(minutes=5)
+    partitions = DagsterPartitions(scale.instance)
+    now = clock.now
+    sync = PartitionSync()
+    later = datetime.now(UTC) + timedelta(minutes=5)
 
     def compare(hours: int = 0) -> None:
         sync_partitions(
@@ -336,9 +345,10 @@ def ticks(scale: Scale) -> Iterator[Cost]:
 
 def _executing(scale: Scale) -> RunRecord:
     """Return a run of a tenant of its own that a process of Dagster executes."""
-    ledger, run_id = scale.platform.ledger, str(uuid.uuid4())
-    wanted = NewRun(run_id=run_id, tenant_id=f"extra-{run_id[:8]}")
-    record = ledger.reserve(wanted).record
+    ledger = scale.platform.ledger
+    run_id = str(uuid.uuid4())
+    new_run = NewRun(run_id=run_id, tenant_id=f"extra-{run_id[:8]}")
+    record = ledger.reserve(new_run).record
     record = ledger.messages.mark_sent(run_id, "message", cached_record=record)
     record = ledger.dispatch(
         run_id, 1, message_id="message", receipt_handle="handle"
@@ -357,7 +367,7 @@ def waits(scale: Scale) -> dict[str, float]:
     """Return how many seconds of the clock three things take that nobody may wait for long."""
     platform = scale.platform
     killed = _executing(scale)
-    told = {
+    seconds_by_wait = {
         "a killed run's next attempt": scale.seconds_until(
             lambda: scale.current(killed.run_id).attempt == 2,
             scale.look,
@@ -365,11 +375,12 @@ def waits(scale: Scale) -> dict[str, float]:
     }
     cancelled = _executing(scale)
     platform.ledger.request_cancel(cancelled.run_id)
-    told["a cancelled run's end"] = scale.seconds_until(
+    seconds_by_wait["a cancelled run's end"] = scale.seconds_until(
         lambda: scale.current(cancelled.run_id).status is RunStatus.CANCELLED,
         scale.reconcile,
     )
-    watch, sent = QueueWatch(), 0
+    watch = QueueWatch()
+    sent = 0
     platform.clients.sqs.purge_queue(QueueUrl=platform.settings.queue_url)
 
     def send() -> None:
@@ -380,8 +391,8 @@ def waits(scale: Scale) -> dict[str, float]:
         _empty(platform)
 
     waited = scale.seconds_until(lambda: sent >= LOST, send)
-    told[f"{LOST} lost messages are sent again"] = waited
-    return told
+    seconds_by_wait[f"{LOST} lost messages are sent again"] = waited
+    return seconds_by_wait
 
 
 def _empty(platform: Platform) -> None:
@@ -432,19 +443,18 @@ def main(argv: Sequence[str] | None = None) -> int:
         size.partition(":")
         for size in options.parse_args(argv).sizes.split(",")
     ]
-    ended = {
+    ended_runs = {
         int(tenants): int(runs or ENDED_RUNS) for tenants, _, runs in pairs
     }
-    sizes = list(ended)
-    logging.disable(
-        logging.WARNING
-    )  # thousands of messages that are lost on purpose
+    sizes = list(ended_runs)
+    # Thousands of messages are lost on purpose.
+    logging.disable(logging.WARNING)
     costs: list[Cost] = []
     waited: dict[int, dict[str, float]] = {}
     held: dict[int, dict[str, float]] = {}
     for size in sizes:
         print(f"  {size:,} tenants", file=sys.stderr, flush=True)
-        with installed(size, ended[size]) as scale:
+        with installed(size, ended_runs[size]) as scale:
             costs += ticks(scale)
             held[size] = memory(scale)
             if scale.runs <= MAX_RUNS:
@@ -456,22 +466,23 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     return int(
         any(
-            one == float("inf")
-            for each in waited.values()
-            for one in each.values()
+            seconds == float("inf")
+            for waits in waited.values()
+            for seconds in waits.values()
         )
     )
 
 
 def _costs(costs: Sequence[Cost], sizes: Sequence[int]) -> str:
     names = list(dict.fromkeys(cost.what for cost in costs))
-    found = {(cost.what, cost.tenants): cost for cost in costs}
+    costs_by_size = {(cost.what, cost.tenants): cost for cost in costs}
     header = (
         "calls / items read / own s",
         *(f"{size:,} tenants" for size in sizes),
     )
     rows = [
-        (name, *(_cell(found[name, size]) for size in sizes)) for name in names
+        (name, *(_cell(costs_by_size[name, size]) for size in sizes))
+        for name in names
     ]
     return tables.table(header, rows)
 
@@ -482,15 +493,15 @@ def _cell(cost: Cost) -> str:
 
 def _numbers(what: str, found: dict[int, dict[str, float]]) -> str:
     names = list(
-        dict.fromkeys(name for each in found.values() for name in each)
+        dict.fromkeys(name for numbers in found.values() for name in numbers)
     )
     header = (what, *(f"{size:,} tenants" for size in found))
     rows = [
         (
             name,
             *(
-                f"{each[name]:.0f}" if name in each else ""
-                for each in found.values()
+                f"{numbers[name]:.0f}" if name in numbers else ""
+                for numbers in found.values()
             ),
         )
         for name in names

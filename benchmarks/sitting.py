@@ -147,7 +147,7 @@ def measure(entrant: Entrant, work: Path) -> Measured:
     out.mkdir(parents=True)
     module = [sys.executable, "-m", "benchmarks.measure"]
     started = time.perf_counter()
-    done = subprocess.run(
+    process = subprocess.run(
         [*module, entrant.contender, str(entrant.folder), str(out)],
         cwd=entrant.root,
         check=True,
@@ -155,7 +155,7 @@ def measure(entrant: Entrant, work: Path) -> Measured:
         text=True,
     )
     wall = time.perf_counter() - started
-    numbers = json.loads(done.stdout.splitlines()[-1])
+    numbers = json.loads(process.stdout.splitlines()[-1])
     written = Measured(
         **numbers, wall_s=wall, merged_sha256=file_sha256(out / MERGED_FEED)
     )
@@ -177,8 +177,8 @@ def check_agreement(samples: Mapping[str, Samples]) -> str:
     distinct = set().union(*hashes.values())
     if len(distinct) != 1 or None in distinct:
         listed = "\n".join(
-            f"  {name}: {sorted(map(str, found))}"
-            for name, found in hashes.items()
+            f"  {name}: {sorted(map(str, entrants))}"
+            for name, entrants in hashes.items()
         )
         raise DisagreementError(f"the merged feeds differ:\n{listed}")
     return str(distinct.pop())

@@ -57,7 +57,9 @@ class ProductRuns:
         folder: Path,
         rows: int = 100,
     ) -> None:
-        self._http, self._platform, self._instance = http, platform, instance
+        self._http = http
+        self._platform = platform
+        self._instance = instance
         self._shape = Shape(rows=rows, vendors=1, mapped=0)
         write_feeds(self._shape, folder)
         self._feed = (folder / "vendor_1.csv").read_bytes()
@@ -80,26 +82,26 @@ class ProductRuns:
 
     def time_one(self, number: int) -> Instants:
         """Post a run, follow it over HTTP until it is final, and wait for its acknowledgement."""
-        asked = time.time()
+        asked_at = time.time()
         run_id = self._post(number)
         accepted = time.time()
-        shown = _wait(lambda: self._has_succeeded(run_id))
+        shown_at = _wait(lambda: self._has_succeeded(run_id))
         _wait(lambda: self._record(run_id).acknowledged_at)
         record = self._record(run_id)
-        told = dagster_instants(self._instance, str(record.dagster_run_id))
+        instants = dagster_instants(self._instance, str(record.dagster_run_id))
         if record.dispatched_at is None or record.finished_at is None:
             raise RuntimeError(
                 f"run {run_id} has ended without having been dispatched"
             )
         return Instants(
-            asked=asked,
+            asked=asked_at,
             accepted=accepted,
             dispatched=record.dispatched_at.timestamp(),
-            launched=told.launched,
-            process_up=told.process_up,
-            begun=told.begun,
+            launched=instants.launched,
+            process_up=instants.process_up,
+            begun=instants.begun,
             ended=record.finished_at.timestamp(),
-            shown=shown,
+            shown=shown_at,
         )
 
     def ask(self, number: int) -> None:
@@ -110,11 +112,11 @@ class ProductRuns:
         """Return how many of the runs asked for have succeeded."""
         # Few calls: whoever counts takes part of what is counted.
         records = self._platform.runs.get_many(self._unfinished)
-        ended = {
+        ended_ids = {
             run_id for run_id, record in records.items() if _succeeded(record)
         }
-        self._unfinished -= ended
-        self._ended += len(ended)
+        self._unfinished -= ended_ids
+        self._ended += len(ended_ids)
         return self._ended
 
     def _post(self, number: int) -> str:
@@ -125,12 +127,12 @@ class ProductRuns:
         return str(answer.json()["run_id"])
 
     def _has_succeeded(self, run_id: str) -> bool:
-        shown = self._http.get(f"/v1/runs/{run_id}").raise_for_status().json()
-        if shown["status"] in ("FAILED", "CANCELLED"):
+        run = self._http.get(f"/v1/runs/{run_id}").raise_for_status().json()
+        if run["status"] in ("FAILED", "CANCELLED"):
             raise RuntimeError(
-                f"run {run_id}: {shown['error_code']}: {shown['error_message']}"
+                f"run {run_id}: {run['error_code']}: {run['error_message']}"
             )
-        return bool(shown["status"] == "SUCCEEDED")
+        return bool(run["status"] == "SUCCEEDED")
 
     def _record(self, run_id: str) -> RunRecord:
         record = self._platform.runs.get(run_id)
@@ -160,29 +162,31 @@ class EmptyJobs:
     ) -> None:
         self.name = name
         self._location = location
-        self._queue_url, self._sqs, self._instance = queue_url, sqs, instance
+        self._queue_url = queue_url
+        self._sqs = sqs
+        self._instance = instance
         self._asked: set[str] = set()
 
     def time_one(self, number: int) -> Instants:
         """Send a message and wait for the run that it starts."""
         message = f"{self._location}-{number}"
-        asked = time.time()
+        asked_at = time.time()
         self._send(message)
         accepted = time.time()
-        shown = _wait(lambda: self._has_succeeded(message))
+        shown_at = _wait(lambda: self._has_succeeded(message))
         (run,) = self._instance.get_runs(
             dg.RunsFilter(tags={MESSAGE_TAG: message})
         )
-        told = dagster_instants(self._instance, run.run_id)
+        instants = dagster_instants(self._instance, run.run_id)
         return Instants(
-            asked=asked,
+            asked=asked_at,
             accepted=accepted,
             dispatched=float(run.tags[DISPATCHED_TAG]),
-            launched=told.launched,
-            process_up=told.process_up,
-            begun=told.begun,
-            ended=told.ended,
-            shown=shown,
+            launched=instants.launched,
+            process_up=instants.process_up,
+            begun=instants.begun,
+            ended=instants.ended,
+            shown=shown_at,
         )
 
     def ask(self, number: int) -> None:
@@ -193,11 +197,11 @@ class EmptyJobs:
 
     def count_ended(self) -> int:
         """Return how many of the runs asked for have succeeded."""
-        wanted = dg.RunsFilter(
+        run_filter = dg.RunsFilter(
             job_name=f"{self._location}_job",
             statuses=[dg.DagsterRunStatus.SUCCESS],
         )
-        runs = self._instance.get_runs(wanted)
+        runs = self._instance.get_runs(run_filter)
         return sum(1 for run in runs if run.tags[MESSAGE_TAG] in self._asked)
 
     def _send(self, message: str) -> None:

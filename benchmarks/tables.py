@@ -42,9 +42,9 @@ def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 def as_json(measured: Mapping[str, object], reached: Iterable[Goal]) -> str:
     """Return what was measured, on which machine, and the goals, as a document to keep."""
-    found = [vars(goal) | {"met": goal.met} for goal in reached]
+    goals = [vars(goal) | {"met": goal.met} for goal in reached]
     return json.dumps(
-        {"machine": machine(), "measured": measured, "goals": found}, indent=1
+        {"machine": machine(), "measured": measured, "goals": goals}, indent=1
     )
 
 
@@ -58,15 +58,15 @@ def contenders(samples: Mapping[str, Samples], *, of: str, size: int) -> str:
     for name, runs in samples.items():
         peak = max(runs.all("peak_mib"))
         times, cpu = (
-            f"{samples[of].times(runs, what):.2f} x"
-            for what in ("work_s", "cpu_s")
+            f"{samples[of].times(runs, figure):.2f} x"
+            for figure in ("work_s", "cpu_s")
         )
         rows.append(
             (
                 *(name, _seconds(runs.median("work_s")), _spread(runs)),
                 *(
-                    _seconds(runs.median(what))
-                    for what in ("wall_s", "cpu_s", "import_s")
+                    _seconds(runs.median(figure))
+                    for figure in ("wall_s", "cpu_s", "import_s")
                 ),
                 *(f"{peak:,.0f}", f"{peak * 2**20 / size:.1f} x", times, cpu),
             )
@@ -90,10 +90,10 @@ def processes(samples: Mapping[str, Samples], *, of: str) -> str:
         first = [
             run.first_step_s for run in runs.runs if isinstance(run, Process)
         ]
-        told = [seconds for seconds in first if seconds is not None]
+        known_seconds = [seconds for seconds in first if seconds is not None]
         times, cpu = (
-            f"{samples[of].times(runs, what):.2f} x"
-            for what in ("wall_s", "cpu_s")
+            f"{samples[of].times(runs, figure):.2f} x"
+            for figure in ("wall_s", "cpu_s")
         )
         rows.append(
             (
@@ -103,7 +103,9 @@ def processes(samples: Mapping[str, Samples], *, of: str) -> str:
                     _spread(runs, "wall_s"),
                 ),
                 _seconds(runs.median("cpu_s")),
-                _seconds(statistics.median(told)) if told else "",
+                _seconds(statistics.median(known_seconds))
+                if known_seconds
+                else "",
                 *(f"{max(runs.all('peak_mib')):,.0f}", times, cpu),
             )
         )
@@ -124,8 +126,8 @@ def variants(samples: Mapping[str, Samples], *, base: str) -> str:
                 f"{max(runs.all('peak_mib')):,.0f}",
             ),
             *(
-                f"{runs.times(samples[base], what):.2f} x"
-                for what in ("cpu_s", "work_s")
+                f"{runs.times(samples[base], figure):.2f} x"
+                for figure in ("cpu_s", "work_s")
             ),
         )
         for name, runs in samples.items()
@@ -149,8 +151,8 @@ def hostile(samples: Mapping[str, Samples], *, base: str) -> str:
             *(name, _seconds(runs.median("work_s")), _spread(runs)),
             f"{max(runs.all('peak_mib')):,.0f}",
             *(
-                f"{runs.times(samples[base], what):.2f} x"
-                for what in ("work_s", "peak_mib")
+                f"{runs.times(samples[base], figure):.2f} x"
+                for figure in ("work_s", "peak_mib")
             ),
             "succeeds"
             if all(run.merged_sha256 for run in runs.runs)
@@ -211,5 +213,6 @@ def _seconds(value: float) -> str:
 
 
 def _spread(runs: Samples, what: str = "work_s") -> str:
-    low, high = min(runs.all(what)), max(runs.all(what))
+    low = min(runs.all(what))
+    high = max(runs.all(what))
     return f"{low:.2f}-{high:.2f}"

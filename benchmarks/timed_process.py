@@ -14,18 +14,18 @@ import time
 def main(command: list[str]) -> int:
     """Run the command and print what it took, its children included; return its exit status."""
     started = time.perf_counter()
-    done = subprocess.run(command, stdout=subprocess.PIPE, check=False)
+    process = subprocess.run(command, stdout=subprocess.PIPE, check=False)
     wall_s = time.perf_counter() - started
-    used = resource.getrusage(resource.RUSAGE_CHILDREN)
-    last = b"".join(done.stdout.splitlines()[-1:])
-    taken = {
-        "cpu_s": used.ru_utime + used.ru_stime,
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    last = b"".join(process.stdout.splitlines()[-1:])
+    figures = {
+        "cpu_s": usage.ru_utime + usage.ru_stime,
         "wall_s": wall_s,
-        "peak_mib": used.ru_maxrss / 1024,
+        "peak_mib": usage.ru_maxrss / 1024,
         **(json.loads(last) if last.startswith(b"{") else {}),
     }
-    print(json.dumps(taken))
-    return done.returncode
+    print(json.dumps(figures))
+    return process.returncode
 
 
 if __name__ == "__main__":

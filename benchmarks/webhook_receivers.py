@@ -22,8 +22,8 @@ async def answer(
 ) -> None:
     """Read a request and answer it."""
     head = await reader.readuntil(b"\r\n\r\n")
-    found = _LENGTH.search(head)
-    await reader.readexactly(int(found[1]) if found else 0)
+    match = _LENGTH.search(head)
+    await reader.readexactly(int(match[1]) if match else 0)
     writer.write(_ANSWER)
     await writer.drain()
     print(time.monotonic(), flush=True)

@@ -65,7 +65,8 @@ class Scene:
             tenant * self.webhooks + place for place in range(self.webhooks)
         )
         return [
-            f"http://{HOST}:{ports[each % len(ports)]}/hook" for each in places
+            f"http://{HOST}:{ports[place % len(ports)]}/hook"
+            for place in places
         ]
 
     @property
@@ -139,8 +140,8 @@ def main() -> int:
     chosen = options.parse_args()
     logging.getLogger("relay").setLevel(logging.CRITICAL)
     scenes = [
-        Scene(each.name, each.tenants // chosen.share, each.webhooks)
-        for each in SCENES
+        Scene(scene.name, scene.tenants // chosen.share, scene.webhooks)
+        for scene in SCENES
     ]
     costs = [_measure(scene, is_profiled=chosen.profile) for scene in scenes]
     print(f"{tables.machine()}\n")
@@ -157,16 +158,16 @@ def main() -> int:
     for cost in costs:
         print(f"\n{cost.scene.name}: {dict(cost.calls.most_common())}")
     reached = [
-        Goal(f"seconds: {each.scene.name}", GOAL_SECONDS, each.seconds, "s")
-        for each in costs
+        Goal(f"seconds: {cost.scene.name}", GOAL_SECONDS, cost.seconds, "s")
+        for cost in costs
     ] + [
         Goal(
-            f"missing: {each.scene.name}",
+            f"missing: {cost.scene.name}",
             0,
-            each.scene.alive - each.arrived,
+            cost.scene.alive - cost.arrived,
             "",
         )
-        for each in costs
+        for cost in costs
     ]
     print(f"\n{tables.goals(reached)}")
     return int(not all(goal.met for goal in reached))
@@ -179,7 +180,7 @@ def _row(cost: Cost) -> tuple[str, ...]:
         f"{cost.arrived:,}",
         f"{cost.seconds:.1f}",
         f"{cost.calls.total():,}",
-        *(f"{each:.1f}" for each in figures),
+        *(f"{figure:.1f}" for figure in figures),
         str(cost.ticks),
     )
 
@@ -199,7 +200,8 @@ def _measure(scene: Scene, *, is_profiled: bool) -> Cost:
         platform = connect(Settings.from_env())
         _store(platform, scene, receivers.ports)
         calls = _counted(platform)
-        own_cpu, moto_cpu = time.process_time(), cpu_seconds(stack, MOTO)
+        own_cpu = time.process_time()
+        moto_cpu = cpu_seconds(stack, MOTO)
         began = time.monotonic()
         with _profiled() if is_profiled else contextlib.nullcontext():
             ticks = _send(Sender(platform), scene, receivers)
@@ -217,7 +219,8 @@ def _measure(scene: Scene, *, is_profiled: bool) -> Cost:
 
 def _send(sender: Sender, scene: Scene, receivers: Receivers) -> int:
     """Tick until all have arrived; return how many ticks those were."""
-    until, ticks = time.monotonic() + _MAX_SECONDS, 0
+    until = time.monotonic() + _MAX_SECONDS
+    ticks = 0
     while len(receivers.answered) < scene.alive and time.monotonic() < until:
         sender.run()
         ticks += 1

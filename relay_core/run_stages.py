@@ -101,13 +101,11 @@ class RunStages:
     hands_over: bool = False
     # The published feed to compare with; None for a run of some vendors.
     baseline: Baseline | None = None
-    last_good: LastGoodFeeds | None = (
-        None  # the feeds that may replace failed uploads
-    )
+    # The feeds that may replace failed uploads.
+    last_good: LastGoodFeeds | None = None
     overrides: Sequence[Override] = ()  # the overrides in effect for the run
-    config_version: int | None = (
-        None  # None if the config has none, as in a local run
-    )
+    # None if the config has none, as in a local run.
+    config_version: int | None = None
     limits: Limits = DEFAULT_LIMITS  # the limits of feeds and reports
     of_all_vendors: bool = True  # whether the run is of all vendors
 

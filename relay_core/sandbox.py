@@ -333,10 +333,11 @@ def serve(pipe_fd: int, modules: Sequence[str], memory_bytes: int) -> None:
     for module in modules:
         importlib.import_module(module)
     _limit_memory(memory_bytes)
+    # The other end is closed, or ended a task.
     with suppress(
         EOFError,
         OSError,
-    ):  # the other end is closed, or ended a task
+    ):
         pipe.send((_READY, None))
         while True:
             kind, value = _run_task(pipe)

@@ -75,7 +75,7 @@ SLOW = {
     "core/merge/test_result.py": "feeds of many rows",
     "core/onboarding/test_container_guess.py": "files of every kind, each read by a run too",
     "core/onboarding/test_feed_check.py": "files of every kind, each read by a run too",
-    "core/publish/report/test_page.py": "reports of many megabytes",
+    "core/report/test_html.py": "reports of many megabytes",
     "core/publish/test_changes.py": "a search over generated feeds",
     "core/publish/explaining/test_explanation.py": "a search over generated feeds",
     "core/test_golden.py": "whole runs of every tenant",

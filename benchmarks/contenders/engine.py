@@ -28,7 +28,9 @@ def status_of(folder: Path, out: Path, *more: str) -> int:
 
     ``more`` are other options of the runner.
     """
-    files = {one: [f"{one}.csv"] for one in vendor_ids(folder)}
+    files = {
+        vendor_id: [f"{vendor_id}.csv"] for vendor_id in vendor_ids(folder)
+    }
     listed = folder / "files.json"
     if listed.exists():
         files = json.loads(listed.read_text("utf-8"))

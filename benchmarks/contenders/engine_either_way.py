@@ -29,10 +29,8 @@ def run(folder: Path, out: Path) -> None:
     summary = json.loads(
         (out / "reports" / "run_summary.json").read_text("utf-8")
     )
-    code, expected = (
-        summary["error_code"] or "",
-        (folder / ENDS).read_text("utf-8"),
-    )
+    code = summary["error_code"] or ""
+    expected = (folder / ENDS).read_text("utf-8")
     if code != expected:
         raise RuntimeError(
             f"the run of {folder} ended with {code!r}, and not with {expected!r}"

@@ -6,7 +6,8 @@ from pathlib import Path
 
 from benchmarks.contenders.engine import status_of
 
-BASELINE, OVERRIDES = "baseline.parquet", "overrides.json"
+BASELINE = "baseline.parquet"
+OVERRIDES = "overrides.json"
 
 
 def run(folder: Path, out: Path) -> None:
@@ -15,10 +16,10 @@ def run(folder: Path, out: Path) -> None:
     Raises:
         RuntimeError: the run failed, or was held.
     """
-    more = (
+    options = (
         [f"--overrides={folder / OVERRIDES}"]
         if (folder / OVERRIDES).exists()
         else []
     )
-    if status_of(folder, out, f"--baseline={folder / BASELINE}", *more):
+    if status_of(folder, out, f"--baseline={folder / BASELINE}", *options):
         raise RuntimeError(f"the run of {folder} failed")

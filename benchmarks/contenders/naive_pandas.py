@@ -114,13 +114,13 @@ def _rejects(
     vendor_id: str, raw: pd.DataFrame, faults: pd.DataFrame
 ) -> Iterator[Reject]:
     for row in raw.index:
-        found = [
+        codes = [
             f"{column}:{code}"
             for column, code in faults.loc[row].items()
             if pd.notna(code)
         ]
         yield Reject(
-            vendor_id, int(row) + 2, found, list(raw.loc[row, list(HEADERS)])
+            vendor_id, int(row) + 2, codes, list(raw.loc[row, list(HEADERS)])
         )
 
 
@@ -171,10 +171,10 @@ def _write_merged(offers: pd.DataFrame, out: Path) -> None:
 
 
 def _price(cost: Decimal, map_price: Decimal | None) -> str:
-    asked = ((cost + Decimal(SHIPPING)) * Decimal(MARGIN)).quantize(
+    computed = ((cost + Decimal(SHIPPING)) * Decimal(MARGIN)).quantize(
         _CENT, ROUND_HALF_UP
     )
-    price = max(asked, Decimal(MIN_PRICE))
+    price = max(computed, Decimal(MIN_PRICE))
     if map_price is not None:
         price = max(price, map_price.quantize(_CENT, ROUND_CEILING))
     return f"{price:.2f}"

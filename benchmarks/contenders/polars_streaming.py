@@ -38,10 +38,12 @@ def run(folder: Path, out: Path) -> None:
     for place, vendor_id in enumerate(vendors):
         rows = _typed(folder, vendor_id).collect(engine="streaming")
         rejects += rejects_of(vendor_id, rows.filter(pl.col("faults") != ""))
-        kept = (
+        valid = (
             rows.lazy().filter(pl.col("faults") == "").drop("faults", *HEADERS)
         )
-        good = kept.sort("sku", maintain_order=True).collect(engine="streaming")
+        good = valid.sort("sku", maintain_order=True).collect(
+            engine="streaming"
+        )
         del rows
         write_normalized(good, vendor_id, out)
         offers.append(good.select(*_KEPT, vendor=pl.lit(place, pl.UInt8)))
@@ -114,18 +116,16 @@ def moment_of(text: pl.Expr) -> pl.Expr:
         .then(spaced + " 00:00:00")
         .otherwise(spaced)
     )
-    read = full.str.to_datetime(
+    moment = full.str.to_datetime(
         "%Y-%m-%d %H:%M:%S", time_unit="ms", strict=False
     )
-    return pl.when(text.str.contains(MOMENT)).then(read)
+    return pl.when(text.str.contains(MOMENT)).then(moment)
 
 
 def _faults(text: dict[str, pl.Expr]) -> pl.Expr:
     """Return the row's faults in canonical order, joined; no text where there is none."""
-    negative, whole = (
-        text["QTY"].str.contains(NEGATIVE),
-        pl.col("quantity_available").is_null(),
-    )
+    negative = text["QTY"].str.contains(NEGATIVE)
+    whole = pl.col("quantity_available").is_null()
     quantity = (
         pl.when(text["QTY"] == "")
         .then(pl.lit("quantity_available:missing_quantity"))
@@ -229,10 +229,8 @@ def best_offers(offers: pl.DataFrame) -> pl.DataFrame:
 
 
 def _write_merged(winners: pl.DataFrame, vendors: list[str], out: Path) -> None:
-    cost, floor = (
-        pl.col("cost"),
-        pl.col("map_price").to_physical().cast(pl.Int64),
-    )
+    cost = pl.col("cost")
+    floor = pl.col("map_price").to_physical().cast(pl.Int64)
     cents = pl.max_horizontal(
         marked_up(cost), pl.lit(2_500), (floor + 99) // 100
     )

@@ -34,9 +34,8 @@ class TextOrder(NamedTuple):
     """The rows of a column in the order of their texts."""
 
     rows: RowIndex  # the row numbers, in order
-    starts: (
-        RowIndex  # the indices in ``rows`` at which the distinct texts start
-    )
+    # The indices in ``rows`` at which the distinct texts start.
+    starts: RowIndex
 
 
 def order_by_text(

@@ -13,6 +13,9 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from functools import cache
 from typing import TypeVar
 
+# `numpy.unique` loads this module when it is first called. If two threads call it at that
+# moment, `numpy.__getattr__` may call itself until Python raises a RecursionError.
+import numpy.ma  # noqa: F401
 import pyarrow as pa
 
 from relay_core.columnar.arrow_start import use_arrow_alone

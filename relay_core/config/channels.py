@@ -11,6 +11,7 @@ import relay_core.config.values as values
 from relay_core.config.refusals import note_id, refuse
 from relay_core.domain.cell_rules import shorten
 from relay_core.domain.columns import EXTRA_COLUMN, extra_column
+from relay_core.domain.formats import PACKABLE_FORMATS
 from relay_core.domain.limits import DEFAULT_LIMITS
 
 STATE = "state"
@@ -90,14 +91,11 @@ class ChannelPriceConfig(values.Section):
 class ChannelFileConfig(models.FileConfig):
     """The format and the columns of a channel's file."""
 
-    # Parquet compresses its own columns.
     compression: Annotated[
         Literal["none", "gzip"],
         cross_checks.idle_without(
             "format",
-            "csv",
-            "tsv",
-            "jsonl",
+            *PACKABLE_FORMATS,
             default="none",
         ),
     ] = "none"

@@ -66,9 +66,8 @@ class ColumnForm(Section):
     """An object of ``column_map``."""
 
     name: ClassVar[str]  # the key that distinguishes the form from the others
-    makes: ClassVar[str] = (
-        "any column"  # the columns that the form makes, in words
-    )
+    # The columns that the form makes, in words.
+    makes: ClassVar[str] = "any column"
     only: ClassVar[str | None] = None  # the only column that the form makes
     words: ClassVar[str] = ""  # a description with a place for the headers
 

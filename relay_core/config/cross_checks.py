@@ -27,7 +27,7 @@ import relay_core.config.values as values
 from relay_core.config.reading.scalars import BareWord
 from relay_core.config.refusals import refuse
 from relay_core.domain.cell_rules import MONEY_LIMIT, shorten
-from relay_core.domain.codes import CATALOG, DOCUMENT_FORMATS, WORKBOOK_FORMATS
+from relay_core.domain.codes import CATALOG
 from relay_core.domain.columns import (
     CANONICAL_COLUMNS,
     EXTRA_COLUMN,
@@ -444,21 +444,6 @@ def above(option: str) -> AfterValidator:
         return value
 
     return AfterValidator(check)
-
-
-FORMATS_WITH = {
-    "record": DOCUMENT_FORMATS,
-    "compression": ("csv", "jsonl", *DOCUMENT_FORMATS, "parquet"),
-    "sheet": WORKBOOK_FORMATS,
-    "delimiter": ("csv",),
-    "encoding": ("csv", "jsonl", *DOCUMENT_FORMATS),
-    "skip_lines": ("csv", *WORKBOOK_FORMATS),
-    "columns": ("csv", *WORKBOOK_FORMATS),
-    "padded_numbers": ("xlsx",),
-    "quoting": ("csv",),
-    "blank_extra_fields": ("csv",),
-}
-"""The formats that an option of the parser applies to; other options apply to all."""
 
 
 def idle_without(

@@ -9,6 +9,7 @@ from pydantic import AfterValidator, Field, ValidationInfo, field_validator
 
 import relay_core.config.cross_checks as cross_checks
 import relay_core.config.values as values
+import relay_core.domain.doors as doors
 from relay_core.config.channels import KnownChannel
 from relay_core.config.pulls import HostKey
 from relay_core.config.refusals import note_id, refuse
@@ -42,24 +43,17 @@ def _note_delivery(delivery_id: str, info: ValidationInfo) -> str:
     return delivery_id
 
 
-def _judged_url(text: str, *, allow_loopback: bool) -> Destination:
-    destination = judge_url(
-        text,
-        allow_loopback=allow_loopback,
-        schemes=("sftp",),
-    )
-    if destination.scheme != "sftp":
-        raise UnfitUrlError("must begin with sftp://")
-    return destination
-
-
 def _check_url(text: str) -> str:
-    """Refuse a URL that is not a folder of an SFTP server.
+    """Refuse a URL that is not a folder of a server that gets deliveries.
 
     An operator decides whether a URL may lead to this machine, so that is not judged.
     """
     try:
-        destination = _judged_url(text, allow_loopback=True)
+        destination = judge_url(
+            text,
+            allow_loopback=True,
+            schemes=doors.DELIVERY_SCHEMES,
+        )
     except UnfitUrlError as error:
         raise refuse(str(error)) from error
     folder = unquote(destination.target)
@@ -108,7 +102,11 @@ class DeliveryConfig(values.Section):
     url: Annotated[
         values.Trimmed,
         AfterValidator(_check_url),
-        Field(description="`sftp://user@host[:port]/folder/`."),
+        Field(
+            description=doors.url_forms(
+                door.delivery_url for door in doors.DOORS.values()
+            ),
+        ),
     ]
     channel_id: KnownChannel | None = None
     what: Literal["feed", "changes"] = "feed"
@@ -161,7 +159,11 @@ class DeliveryConfig(values.Section):
         Raises:
             UnfitUrlError: The URL leads to this machine, and no operator allows that.
         """
-        return _judged_url(self.url, allow_loopback=allow_loopback)
+        return judge_url(
+            self.url,
+            allow_loopback=allow_loopback,
+            schemes=doors.DELIVERY_SCHEMES,
+        )
 
     @property
     def digest(self) -> str:

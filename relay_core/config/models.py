@@ -25,8 +25,8 @@ from relay_core.config.parser import ParserConfig
 from relay_core.config.reading.scalars import type_name
 from relay_core.config.refusals import refuse
 from relay_core.domain.cell_rules import MONEY_LIMIT
-from relay_core.domain.codes import OutputFormat
 from relay_core.domain.columns import DERIVED_COLUMNS, source_column
+from relay_core.domain.formats import DELIMITED_FORMATS, OutputFormat
 from relay_core.domain.limits import DEFAULT_LIMITS
 
 Margin = Annotated[
@@ -417,7 +417,7 @@ class FileConfig(values.Section):
     # Spreadsheets open these formats, and may take a cell for a formula.
     escape_formulas: Annotated[
         values.Bool,
-        cross_checks.idle_without("format", "csv", "tsv", default=False),
+        cross_checks.idle_without("format", *DELIMITED_FORMATS, default=False),
     ] = False
 
     @property

@@ -23,12 +23,13 @@ from relay_core.config.column_forms import MappedSource, ReadSource
 from relay_core.config.refusals import refuse
 from relay_core.config.timestamp_formats import TimestampFormat
 from relay_core.domain.cell_rules import shorten
-from relay_core.domain.codes import DOCUMENT_FORMATS
 from relay_core.domain.columns import CANONICAL_COLUMNS
+from relay_core.domain.formats import (
+    DOCUMENT_FORMATS,
+    FORMATS_WITH,
+    FeedFormat,
+)
 
-FeedFormat = Literal[
-    "csv", "jsonl", "json", "xml", "xlsx", "xls", "ods", "parquet"
-]
 Compression = Literal["auto", "none", "gzip", "zip"]
 EVERY_COLUMN = "*"
 """The key of ``null_values`` for all columns."""
@@ -297,12 +298,12 @@ class ParserConfig(values.Section):
         """True if SKUs are read as GTINs, because they are the keys of a part."""
         return self._has_gtin_skus
 
-    @field_validator(*cross_checks.FORMATS_WITH)
+    @field_validator(*FORMATS_WITH)
     @classmethod
     def _applies_to_format(cls, value: object, info: ValidationInfo) -> object:
         name = str(info.field_name)
         is_set = value != cls.model_fields[name].default
-        formats = cross_checks.FORMATS_WITH[name]
+        formats = FORMATS_WITH[name]
         cross_checks.refuse_idle("format", formats, is_set, info)
         return value
 

@@ -1,4 +1,4 @@
-"""The section ``pull``: where a vendor's feed is pulled from, by HTTPS or SFTP."""
+"""The section ``pull``: where a vendor's feed is pulled from, by one of the doors."""
 
 import base64
 import binascii
@@ -10,10 +10,10 @@ from urllib.parse import unquote
 from pydantic import AfterValidator, Field, ValidationInfo, field_validator
 
 import relay_core.config.values as values
+import relay_core.domain.doors as doors
 from relay_core.config.refusals import refuse
 from relay_core.domain.destination import Destination, UnfitUrlError, judge_url
 
-SCHEMES = ("https", "sftp")
 HOST_KEYS = (
     "ssh-ed25519",
     "ecdsa-sha2-nistp256",
@@ -31,10 +31,12 @@ def _check_url(text: str) -> str:
     An operator decides whether a URL may lead to this machine, so that is not judged.
     """
     try:
-        destination = judge_url(text, allow_loopback=True, schemes=SCHEMES)
+        destination = judge_url(
+            text, allow_loopback=True, schemes=doors.PULL_SCHEMES
+        )
     except UnfitUrlError as error:
         raise refuse(str(error)) from error
-    if destination.scheme == "sftp":
+    if destination.scheme in doors.FOLDER_SCHEMES:
         folder, name = split(unquote(destination.target))
         if not name:
             raise refuse(
@@ -76,7 +78,9 @@ class PullConfig(values.Section):
         values.Trimmed,
         AfterValidator(_check_url),
         Field(
-            description="`https://host/path`, or `sftp://user@host[:port]/folder/pattern`.",
+            description=doors.url_forms(
+                door.pull_url for door in doors.DOORS.values()
+            ),
         ),
     ]
     every_minutes: Annotated[
@@ -94,22 +98,24 @@ class PullConfig(values.Section):
 
     @field_validator("host_key", "settle_seconds")
     @classmethod
-    def _goes_with_sftp(
+    def _applies_to_door(
         cls,
         value: str | int | None,
         info: ValidationInfo,
     ) -> str | int | None:
-        url = str(info.data.get("url", ""))
-        scheme = url.partition(":")[0].lower()
-        if scheme == "sftp" and value is None:
+        # An invalid URL is absent from ``info.data`` and has no scheme.
+        scheme = doors.scheme_of(str(info.data.get("url", "")))
+        schemes = doors.schemes_with(str(info.field_name))
+        if scheme in schemes and value is None:
             raise refuse(
-                "is required for sftp, because no server is trusted on first use; enter "
+                f"is required for {scheme}, because no server is trusted on first use; enter "
                 "the server's public key",
             )
-        # An invalid URL is absent from ``info.data`` and has no scheme.
-        if scheme not in ("", "sftp") and value not in (None, _SETTLE_SECONDS):
+        is_idle = bool(scheme) and scheme not in schemes
+        if is_idle and value not in (None, _SETTLE_SECONDS):
             raise refuse(
-                f"applies only to sftp, but the url is {scheme}; remove it",
+                f"applies only to {' or '.join(schemes)}, but the url is {scheme}; "
+                "remove it",
             )
         return value
 
@@ -122,7 +128,7 @@ class PullConfig(values.Section):
         return judge_url(
             self.url,
             allow_loopback=allow_loopback,
-            schemes=SCHEMES,
+            schemes=doors.PULL_SCHEMES,
         )
 
     @property

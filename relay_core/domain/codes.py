@@ -1,15 +1,6 @@
 """The stages, statuses, failure codes, warnings and row faults, each listed once."""
 
 from enum import StrEnum
-from typing import Literal
-
-WORKBOOK_FORMATS = ("xlsx", "xls", "ods")
-"""The formats of feeds that are workbooks."""
-DOCUMENT_FORMATS = ("json", "xml")
-"""The formats of feeds whose records are at a path of a document."""
-OutputFormat = Literal["csv", "tsv", "jsonl", "parquet"]
-"""A format of the merged feed and of a channel's file."""
-
 
 CATALOG = "catalog"
 """The name of the catalog among vendors' ids, which no vendor has beside a catalog."""
@@ -98,27 +89,8 @@ class FailureClass(StrEnum):
     PLATFORM = "platform"
 
 
-_CLASSES: dict[str, FailureClass] = {
-    FailureCode.MISSING_TENANT_CONFIG: FailureClass.TENANT_CONFIG,
-    FailureCode.UNSUPPORTED_SCHEMA_VERSION: FailureClass.TENANT_CONFIG,
-    FailureCode.MISSING_SKU_MAP: FailureClass.TENANT_CONFIG,
-    FailureCode.MISSING_CATALOG: FailureClass.TENANT_CONFIG,
-    FailureCode.EMPTY_OUTPUT: FailureClass.TENANT_CONFIG,
-    FailureCode.RUN_TIMEOUT: FailureClass.PLATFORM,
-    FailureCode.POISON_JOB: FailureClass.PLATFORM,
-}
 INVALID_CONFIG = "invalid_config"
 """The code of an invalid config, which ends an attempt and in the end the run."""
-
-
-def class_of(error_code: str, attempt_code: str | None = None) -> FailureClass:
-    """Return who can fix a failure.
-
-    ``attempt_code`` is the code of the last attempt, if the run used up its attempts.
-    """
-    if attempt_code == INVALID_CONFIG:
-        return FailureClass.TENANT_CONFIG
-    return _CLASSES.get(error_code, FailureClass.VENDOR_DATA)
 
 
 class WarningCode(StrEnum):

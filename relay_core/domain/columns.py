@@ -27,9 +27,8 @@ class RejectionCodes(NamedTuple):
     """The faults of a column's cells; None where a cell cannot have the fault."""
 
     null: RowFault | None = None  # the fault of an empty cell
-    unreadable: RowFault | None = (
-        None  # the fault of a cell that cannot be read
-    )
+    # The fault of a cell that cannot be read.
+    unreadable: RowFault | None = None
     negative: RowFault | None = None  # the fault of a number below zero
     too_large: RowFault | None = None  # the fault of a number above the limit
 
@@ -42,13 +41,11 @@ class CanonicalColumn(NamedTuple):
 
     name: str  # the name in the config, normalized.csv and errors.json
     kind: Kind  # the kind, which decides how cells are read and written
-    required: bool = (
-        False  # whether a feed must have it; its cells are never null
-    )
+    # Whether a feed must have it; its cells are never null.
+    required: bool = False
     from_feed: bool = True  # whether a feed can have it
-    takes_words: bool = (
-        False  # whether the vendor's words for quantities are read
-    )
+    # Whether the vendor's words for quantities are read.
+    takes_words: bool = False
     rejections: RejectionCodes = _NO_REJECTIONS  # the faults of its cells
 
 

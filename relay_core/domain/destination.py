@@ -17,11 +17,17 @@ from ipaddress import (
 )
 from urllib.parse import SplitResult, unquote, urlsplit
 
+from relay_core.domain.doors import (
+    DOORS,
+    REQUEST_SCHEME,
+    Door,
+    default_port,
+    door_of,
+)
+
 Address = IPv4Address | IPv6Address
 
 MAX_URL = 2048
-PORTS = {"https": (443, 8443), "sftp": (22, 2222)}
-_DEFAULT_PORTS = {"http": 80, "https": 443, "sftp": 22}
 
 # Some version of Python calls these networks global, but nobody can reach them.
 _NOT_PUBLIC_V4 = (IPv4Network("192.0.0.0/24"), IPv4Network("192.88.99.0/24"))
@@ -53,14 +59,14 @@ class UnfitUrlError(ValueError):
 class Destination:
     """A URL that may be called."""
 
-    scheme: str  # ``https``, ``sftp``, or ``http`` to loopback
+    scheme: str  # that of a door, or ``http`` to loopback
     host: str  # a name in small letters, or an address without brackets
     port: int  # the port, also if the URL leaves it out
-    # The path and the query of a request; for ``sftp`` the whole path
+    # The path and the query of a request; for a server with folders the whole path
     target: str
     # Whether this machine's addresses are accepted, which an operator decides
     allow_loopback: bool = False
-    user: str = ""  # the user that logs in, for ``sftp``
+    user: str = ""  # the user that logs in to a server with folders
 
     @property
     def receiver(self) -> str:
@@ -70,7 +76,7 @@ class Destination:
     @property
     def host_header(self) -> str:
         """The host as the ``Host`` header of a request names it."""
-        is_default = self.port == _DEFAULT_PORTS[self.scheme]
+        is_default = self.port == default_port(self.scheme)
         return (
             self._bracketed if is_default else f"{self._bracketed}:{self.port}"
         )
@@ -89,7 +95,9 @@ class Destination:
         """Return whether a connection to an address of the host is allowed."""
         if self.allow_loopback and address.is_loopback:
             return True
-        return self.port in PORTS.get(self.scheme, ()) and is_public(address)
+        door = DOORS.get(self.scheme)
+        is_usual = door is not None and self.port in door.ports
+        return is_usual and is_public(address)
 
 
 def is_loopback(host: str) -> bool:
@@ -131,12 +139,12 @@ def judge_url(
     text: str,
     *,
     allow_loopback: bool = False,
-    schemes: Sequence[str] = ("https",),
+    schemes: Sequence[str] = (REQUEST_SCHEME,),
 ) -> Destination:
     """Return the destination of a URL of one of the schemes, if its text is allowed.
 
-    With ``allow_loopback``, ``http`` and any port are allowed if the host is this
-    machine.
+    With ``allow_loopback``, any port is allowed if the host is this machine, and so is
+    ``http`` in place of ``https``.
 
     Raises:
         UnfitUrlError: The URL may not be called.
@@ -145,19 +153,24 @@ def judge_url(
     host = (parts.hostname or "").lower()
     address = _address_in(host, is_bracketed="[" in parts.netloc)
     is_allowed_loopback = allow_loopback and is_loopback(host)
-    is_plain_loopback = is_allowed_loopback and parts.scheme == "http"
-    if parts.scheme not in schemes and not is_plain_loopback:
+    door = door_of(parts.scheme)
+    is_plain = parts.scheme not in DOORS
+    if (
+        door is None
+        or door.scheme not in schemes
+        or (is_plain and not is_allowed_loopback)
+    ):
         prefixes = " or ".join(f"{scheme}://" for scheme in schemes)
         raise UnfitUrlError(f"must begin with {prefixes}")
     if port is None:
-        port = _DEFAULT_PORTS[parts.scheme]
+        port = default_port(parts.scheme)
     if not is_allowed_loopback:
-        _check_public(parts.scheme, host, port, address)
-    if parts.scheme == "sftp":
-        # A question mark is a wildcard in a path of SFTP, and begins no query.
+        _check_public(door, host, port, address)
+    if door.has_folders:
+        # A question mark is a wildcard in the path of a file, and begins no query.
         path = text.partition(parts.netloc)[2]
         target = "/" + path.lstrip("/")
-        user = _user_in(parts)
+        user = _user_in(parts, door)
         return Destination(
             parts.scheme, host, port, target, allow_loopback, user
         )
@@ -171,14 +184,14 @@ def judge_url(
 
 
 def _check_public(
-    scheme: str,
+    door: Door,
     host: str,
     port: int,
     address: Address | None,
 ) -> None:
     """Refuse a port that is not usual, and a host that not everybody reaches."""
-    if port not in PORTS[scheme]:
-        ports = " or ".join(map(str, PORTS[scheme]))
+    if port not in door.ports:
+        ports = " or ".join(map(str, door.ports))
         raise UnfitUrlError(f"must have port {ports}")
     is_private_address = address is not None and not is_public(address)
     if is_loopback(host) or is_private_address:
@@ -187,15 +200,13 @@ def _check_public(
         )
 
 
-def _user_in(parts: SplitResult) -> str:
+def _user_in(parts: SplitResult, door: Door) -> str:
     if parts.password is not None:
         raise UnfitUrlError(
             "must have no password; store the password as a secret"
         )
     if not parts.username:
-        raise UnfitUrlError(
-            "must name the user, for example sftp://user@host/folder/name.csv"
-        )
+        raise UnfitUrlError(f"must name the user, for example {door.example}")
     return unquote(parts.username)
 
 

@@ -7,7 +7,8 @@ from datetime import datetime
 from operator import attrgetter
 from typing import Any
 
-from relay_core.domain.codes import FailureClass, Stage, class_of
+from relay_core.domain.codes import FailureClass, Stage
+from relay_core.domain.run_codes import class_of
 
 ENGINE_VERSION = "0.1.0"
 """The release whose rules a run applies; the version of the package."""
@@ -144,9 +145,8 @@ class Doubt:
     path: str  # the path in the config that would change it
     vendor_id: str | None  # the vendor of the rows in doubt; None for no vendor
     count: int | None  # the number of rows in doubt
-    samples: (
-        tuple[str, ...] | None
-    )  # the first samples that differ, at most five
+    # The first samples that differ, at most five.
+    samples: tuple[str, ...] | None
     message: str  # the consequence and the fix, in words
 
     def as_dict(self) -> dict[str, Any]:
@@ -203,9 +203,8 @@ class RunFailure:
     attempt_code: str | None = None
     # The fix of most of the rows that caused the failure, if it is known
     remedy: str = ""
-    of_catalog: bool = (
-        False  # whether the merchant's catalog caused the failure
-    )
+    # Whether the merchant's catalog caused the failure.
+    of_catalog: bool = False
 
     @property
     def failure_class(self) -> FailureClass:
@@ -235,9 +234,8 @@ class GuardResult:
     vendor_id: str | None  # the vendor that the guard judges; None for all
     side: str | None  # ``low`` or ``high`` of ``price_level``
     tripped: bool  # whether the share is greater than the limit
-    limit: (
-        str  # the option that the share is compared with, as the config has it
-    )
+    # The option that the share is compared with, as the config has it.
+    limit: str
     count: int  # the number of things that count against the limit
     of: int  # the number of all things
     # The first SKUs, each with ``sku``, ``before`` and ``after``

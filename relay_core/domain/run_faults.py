@@ -7,6 +7,7 @@ from itertools import islice
 from relay_core.domain.codes import (
     CATALOG,
     INVALID_CONFIG,
+    FailureClass,
     FailureCode,
     Stage,
     WarningCode,
@@ -14,132 +15,10 @@ from relay_core.domain.codes import (
 from relay_core.domain.errors import FeedUnreadableError
 from relay_core.domain.limits import MAX_LISTED
 from relay_core.domain.records import CatalogFault, ReportEntry, RunFailure
+from relay_core.domain.run_codes import NAMED_SENTENCES, RUN_CODES, code_of
 
-_TITLES = {
-    FailureCode.DECODE_ERROR: "decode error: ",
-    FailureCode.INVALID_INPUT: "invalid input: ",
-    FailureCode.FEED_TOO_LARGE: "feed too large: ",
-}
-_MISSING_FEED = (
-    "vendor inbound missing: vendor {vendor!r} has no file under {location}. "
-    "Upload its file there, or correct inbound.s3_prefix in the config."
-)
 _VENDOR = "vendor {vendor!r}"
 """The words for a vendor in sentences, which those about a part name the part before."""
-_UPLOAD_LESS = (
-    "Upload a smaller file with only the columns and rows that are needed."
-)
-TOO_MANY_DELTAS = "too_many_deltas"
-"""The sentence of `STALE_FEED` about too many files of changes."""
-STALE_FULL = "stale_full"
-"""The sentence of `STALE_FEED` about an old full file, which newer deltas may follow."""
-STALE_DELTAS = "stale_deltas"
-"""The sentence of `STALE_FEED` about files of changes that stopped coming."""
-NOTHING_MATCHES = "nothing_matches"
-"""The sentence of `NO_ROWS_PARSED` about a part whose rows match no base row."""
-_CODES_OF_SENTENCES = {
-    TOO_MANY_DELTAS: FailureCode.STALE_FEED,
-    STALE_FULL: FailureCode.STALE_FEED,
-    STALE_DELTAS: FailureCode.STALE_FEED,
-    NOTHING_MATCHES: FailureCode.NO_ROWS_PARSED,
-}
-"""The code of each sentence that has a name of its own."""
-VENDOR_ROWS = "vendor_rows"
-"""The failure of a vendor that lost many rows; its guard has the same name."""
-_SENTENCES: dict[str, str] = {
-    FailureCode.FEED_TOO_LARGE: (
-        "feed too large: the {noun} of vendor {vendor!r} has {size} bytes, but the limit is "
-        f"{{limit}}. {_UPLOAD_LESS}"
-    ),
-    FailureCode.MISSING_SKU_MAP: (
-        "missing sku map: vendor {vendor!r} has no SKU map at {location}. "
-        "Upload the map there, or remove sku_map from the vendor's config."
-    ),
-    FailureCode.MISSING_CATALOG: (
-        "missing catalog: the catalog has no file under {location}. Upload the list of "
-        "products there, or remove catalog from the config."
-    ),
-    FailureCode.STALE_FEED: (
-        "stale feed: the latest file of vendor {vendor!r} is {hours} hours old, but "
-        "max_feed_age_hours is {max_hours}. Ask the vendor for a new file."
-    ),
-    TOO_MANY_DELTAS: (
-        "stale feed: vendor {vendor!r} has {count} files of changes after its latest full "
-        "file, but max_deltas is {limit}. Ask the vendor for a new full file."
-    ),
-    STALE_FULL: (
-        "stale feed: the latest full file of vendor {vendor!r} is {hours} hours old, but "
-        "max_feed_age_hours is {max_hours}. Ask the vendor for a new full file."
-    ),
-    STALE_DELTAS: (
-        "stale feed: the newest file of vendor {vendor!r} is {hours} hours old, but "
-        "max_delta_age_hours is {max_hours}. Ask the vendor for its files of changes."
-    ),
-    NOTHING_MATCHES: (
-        "no rows parsed: no row of vendor {vendor!r} matches a base row. Its first sku is "
-        "{part_key!r}, and the first {key} of the base is {base_key!r}. Map the columns that "
-        "have the same values: sku in the parser of the part, and {key} in that of the base."
-    ),
-    WarningCode.PART_LEFT_OUT: (
-        "vendor {vendor!r} is left out, so the vendor is used without it. "
-        "Reason: {failure.error_code}: {failure.error_message}"
-    ),
-    WarningCode.VENDOR_LEFT_OUT: (
-        "vendor {vendor!r} is left out, so none of its SKUs is offered. "
-        "Reason: {failure.error_code}: {failure.error_message}"
-    ),
-    WarningCode.VENDOR_LAST_GOOD: (
-        "vendor {vendor!r} uses its last good file, which is {hours} hours old; the limit is "
-        "{max_hours} hours. Reason: {failure.error_code}: {failure.error_message}"
-    ),
-    WarningCode.EMPTY_FEED: (
-        "the file of vendor {vendor!r} has no row, so none of its SKUs is offered. "
-        "Upload a file with rows unless this is intended."
-    ),
-    WarningCode.INVALID_ROWS_WITHIN_THRESHOLD: (
-        "{invalid} of {total} rows are rejected, which is within the limits of error_policy. "
-        "To offer them, fix the rows listed in errors.json."
-    ),
-    WarningCode.MISSING_SKUS_ZEROED: (
-        "{skus} SKUs of the live feed are no longer offered. They stay in the feed with a "
-        "quantity of 0 for {days} days after they were last offered "
-        "(output.missing_sku_days)."
-    ),
-    WarningCode.SKUS_QUARANTINED: (
-        "{skus} SKUs keep their published values, because their new prices differ too much "
-        "(guards.quarantine). Review them in quarantine.csv, and accept the prices that are "
-        "right."
-    ),
-    WarningCode.CHANNEL_UNPRICED: (
-        "channel {channel!r} lacks {rows} of the feed whose price comes to 0.00 or less. "
-        "Set price.min_price of the channel."
-    ),
-    WarningCode.CHANNEL_EMPTY: (
-        "channel {channel!r} has no rows, so its file has only a header. Check the "
-        "conditions in when of the channel."
-    ),
-    WarningCode.OPTIONAL_VENDOR_MISSING: f"optional {_MISSING_FEED}",
-    WarningCode.REQUIRED_VENDOR_MISSING: f"required {_MISSING_FEED}",
-    FailureCode.NO_ROWS_PARSED: (
-        "no rows parsed: {reason}. Upload a file with rows below its header, and check that "
-        "parser.skip_lines and parser.delimiter match the file."
-    ),
-    VENDOR_ROWS: (
-        "vendor {vendor!r} has {now} valid rows, down from {before} in the run of the live "
-        "feed, but guards.max_vendor_rows_lost_pct is {limit}. "
-        "Ask the vendor for its complete file."
-    ),
-    WarningCode.GUARD_TRIPPED: (
-        "guard {guard} trips{about}: its value is {value}, but the limit is {limit}. "
-        "See guards in run_summary.json; to put such feeds on hold, set guards.mode to hold."
-    ),
-}
-"""The sentence of each code that has only one."""
-_CODES_OF_FILES = (
-    FailureCode.DECODE_ERROR,
-    FailureCode.MISSING_REQUIRED_COLUMNS,
-    FailureCode.INVALID_INPUT,
-)
 _OTHER_KIND = re.compile(
     r": the file is (?!not ).+?\. [A-Z]|: the workbook has a password\. "
 )
@@ -147,64 +26,6 @@ _OTHER_KIND = re.compile(
 _ACTION_FOR_OTHER_KIND = (
     "Replace or convert the file of {vendors}, as error_message says"
 )
-_ACTIONS: dict[str, str] = {
-    FailureCode.MISSING_TENANT_CONFIG: "Store a config for the tenant",
-    FailureCode.UNSUPPORTED_SCHEMA_VERSION: (
-        "Rewrite the tenant's config for schema_version 1, store it"
-    ),
-    FailureCode.REQUIRED_VENDOR_MISSING: (
-        "Upload the file of {vendors} under the prefix in error_message, or correct "
-        "inbound.s3_prefix"
-    ),
-    FailureCode.STALE_FEED: (
-        "Upload a new file of {vendors}, or raise max_feed_age_hours"
-    ),
-    FailureCode.FEED_TOO_LARGE: (
-        "Upload smaller files of {vendors}, with only the columns and rows that are needed"
-    ),
-    FailureCode.MISSING_SKU_MAP: (
-        "Upload the SKU map of {vendors} to the location in error_message, or remove "
-        "sku_map from the config"
-    ),
-    FailureCode.MISSING_CATALOG: (
-        "Upload the list of products to the location in error_message, or remove catalog "
-        "from the config"
-    ),
-    FailureCode.DECODE_ERROR: (
-        "Set parser.encoding of {vendors} to the encoding of the file, or upload a file "
-        "without the error in error_message"
-    ),
-    FailureCode.MISSING_REQUIRED_COLUMNS: (
-        "Map the headers in the file of {vendors} in parser.column_map, as a check of the "
-        "file proposes"
-    ),
-    FailureCode.INVALID_INPUT: (
-        "Fix the file of {vendors} as error_message says, upload it"
-    ),
-    FailureCode.NO_ROWS_PARSED: (
-        "Upload a file of {vendors} with rows below its header, or correct "
-        "parser.skip_lines and parser.delimiter"
-    ),
-    FailureCode.EMPTY_OUTPUT: (
-        "Map a cost or a price column, or set pricing.min_price, in the tenant's config"
-    ),
-    FailureCode.VALIDATION_ERRORS: (
-        "Fix the rows listed in invalid_rows.csv, or raise the limits in error_message"
-    ),
-    VENDOR_ROWS: (
-        "Upload the complete file of {vendors}, or raise guards.max_vendor_rows_lost_pct"
-    ),
-}
-_ACTIONS_OF_OPERATORS: dict[str, str] = {
-    FailureCode.RUN_TIMEOUT: (
-        "Make the files smaller, use fewer parser.timestamp_formats, or raise "
-        "RELAY_RUN_TIMEOUT_SECONDS, then start a new run."
-    ),
-    FailureCode.POISON_JOB: (
-        "Fix the error in the run_retryable_error lines of this run in the log, then start a "
-        "new run, or send its dead letter again with relay dlq redrive."
-    ),
-}
 
 
 def fault_of(
@@ -222,12 +43,26 @@ def fault_of(
         part_id: The part of the vendor's input that it is about; None for the base.
         facts: The values of the places in the sentence.
     """
-    sentence = _SENTENCES[code]
+    error_code, sentence = _sentence_of(code)
     if part_id is not None:
         sentence = sentence.replace(_VENDOR, f"part {{part!r}} of {_VENDOR}")
     message = sentence.format(vendor=vendor_id, part=part_id, **facts)
-    error_code = _CODES_OF_SENTENCES.get(code, code)
-    return ReportEntry(str(error_code), message, vendor_id)
+    return ReportEntry(error_code, message, vendor_id)
+
+
+def _sentence_of(name: str) -> tuple[str, str]:
+    """Return the code and the text of a sentence, by its name or its code.
+
+    Raises:
+        KeyError: The code has no sentence, because each cause has a message of its own.
+    """
+    if name in NAMED_SENTENCES:
+        code, sentence = NAMED_SENTENCES[name]
+        return str(code), sentence
+    sentence = RUN_CODES[name].sentence
+    if not sentence:
+        raise KeyError(name)
+    return str(name), sentence
 
 
 def too_large(
@@ -359,7 +194,7 @@ def unreadable_feed(
     part_id: str | None = None,
 ) -> ReportEntry:
     """Return the entry of a file that cannot be used; a part's file names the part."""
-    title = _TITLES.get(FailureCode(error.error_code), "")
+    title = code_of(error.error_code).title
     part = "" if part_id is None else f", part {part_id!r}"
     message = f"{title}vendor {vendor_id!r}{part}, file {file_name!r}: {error}"
     return ReportEntry(str(error.error_code), message, vendor_id)
@@ -441,16 +276,15 @@ def nothing_priced(skus: int, free: int, unmatched: int) -> ReportEntry:
 
 def next_action(failure: RunFailure) -> str:
     """Return the next action for a failure as a sentence that names the vendors."""
+    code = code_of(failure.error_code)
     if failure.attempt_code == INVALID_CONFIG:
-        action = (
-            "Fix the errors of the tenant's config in error_message, store it"
-        )
+        action = RUN_CODES[INVALID_CONFIG].next_action
     elif failure.remedy:
         action = f"Fix the most frequent cause, {failure.remedy}"
-    elif failure.error_code in _ACTIONS_OF_OPERATORS:
-        return _ACTIONS_OF_OPERATORS[failure.error_code]
+    elif code.failure_class is FailureClass.PLATFORM:
+        return code.next_action
     else:
-        template = _ACTIONS.get(failure.error_code, "Follow error_message")
+        template = code.next_action or "Follow error_message"
         if _names_other_kind(failure):
             template = _ACTION_FOR_OTHER_KIND
         action = template.format(vendors=_at_fault(failure))
@@ -459,8 +293,8 @@ def next_action(failure: RunFailure) -> str:
 
 def _names_other_kind(failure: RunFailure) -> bool:
     """Return whether a failure's message names another kind of file than configured."""
-    is_of_file = failure.error_code in _CODES_OF_FILES
-    return is_of_file and bool(_OTHER_KIND.search(failure.error_message))
+    kind_tells = code_of(failure.error_code).kind_tells
+    return kind_tells and bool(_OTHER_KIND.search(failure.error_message))
 
 
 def _at_fault(failure: RunFailure) -> str:

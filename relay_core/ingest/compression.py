@@ -15,12 +15,12 @@ from relay_core.columnar.growing_columns import GrowingArray
 from relay_core.domain.cell_rules import shorten
 from relay_core.domain.codes import FailureCode
 from relay_core.domain.errors import FeedUnreadableError
+from relay_core.domain.formats import ZIP
 from relay_core.domain.limits import Limits
 from relay_core.domain.run_faults import listed
 from relay_core.ingest.feed import Buffer
 
 GZIP = b"\x1f\x8b"
-ZIP = b"PK\x03\x04"
 ARCHIVE_ERRORS = (
     zipfile.BadZipFile,
     zlib.error,

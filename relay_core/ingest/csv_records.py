@@ -333,9 +333,8 @@ def physical_lines(
     ordinals of the records are ascending and count from 1. ``record_count`` is the
     number of records from there on, if the caller knows it.
     """
-    if (
-        _remaining_lines(text, position) == record_count
-    ):  # each line is a record
+    # Each line is a record.
+    if _remaining_lines(text, position) == record_count:
         lines_before = line_number(text, position) - 1
         return [lines_before + ordinal for ordinal in ordinals]
     found_lines: list[int] = []

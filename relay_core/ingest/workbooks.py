@@ -14,6 +14,7 @@ from relay_core.columnar.csv_text import joined_records
 from relay_core.domain.cell_rules import shorten
 from relay_core.domain.codes import FailureCode
 from relay_core.domain.errors import FeedUnreadableError
+from relay_core.domain.formats import OLE2, ZIP
 from relay_core.domain.limits import Limits
 from relay_core.domain.run_faults import listed
 from relay_core.ingest import compression, feed
@@ -27,8 +28,6 @@ from relay_core.ingest.xlsx import XlsxBook
 if TYPE_CHECKING:  # a process that reads feeds loads no pydantic
     from relay_core.config import ParserConfig
 
-OLE2 = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
-"""The first bytes of an .xls workbook, and of an encrypted one of any format."""
 _BATCH_BYTES = 8 << 20
 """The approximate size of a batch's texts."""
 _MAX_CELLS = 4 << 20
@@ -114,7 +113,7 @@ def workbook_format(data: feed.Buffer) -> str | None:
         if "EncryptedPackage".encode("utf-16-le") in bytes(view):
             raise protected_workbook()
         return "xls"
-    if view[: len(compression.ZIP)] != compression.ZIP:
+    if view[: len(ZIP)] != ZIP:
         return None
     try:
         with compression.open_archive(data) as archive:

@@ -20,7 +20,8 @@ from relay_core.domain.errors import FeedUnreadableError
 from relay_core.domain.records import Doubt
 from relay_core.domain.run_faults import counted, too_large
 from relay_core.ingest.sku_map import read_sku_map
-from relay_core.library.runner import KEYS, Request, RunClock, steps
+from relay_core.library.requests import Request
+from relay_core.library.runner import KEYS, RunClock, steps
 from relay_core.mapped_files import InputFile
 from relay_core.onboarding import findings
 from relay_core.onboarding.check_results import FeedCheck
@@ -81,7 +82,7 @@ class FilesCheck:
 
     @property
     def verdict(self) -> str:
-        """Whether a run with the files would succeed, as a clause."""
+        """The result of a run with the files, as a clause."""
         failure = self.run.failure
         if failure is not None:
             return f"a run would fail: {failure.error_code}: {failure.error_message}"

@@ -23,8 +23,9 @@ from relay_core.first_config.config_text import drafts_of, first_config
 from relay_core.library import inputs
 from relay_core.library.checks import check_files
 from relay_core.library.configs import Config, ConfigSource, load_config
+from relay_core.library.requests import Request
 from relay_core.library.results import Check, Result
-from relay_core.library.runner import Means, Request
+from relay_core.library.runner import Means
 from relay_core.library.runner import run as run_request
 from relay_core.library.sinks import MemorySink
 from relay_core.mapped_files import InputFile
@@ -212,7 +213,7 @@ def _input_files(config: Config, files: Files) -> inputs.InputFiles:
 
 
 def _listed(name: str, value: File | Sequence[File]) -> list[File]:
-    """Return the files of an input, of which there is at least one."""
+    """Return the files of an input, at least one."""
     if isinstance(value, bytes):
         return [value]
     if isinstance(value, str | os.PathLike):

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from relay_core.config import Override, TenantConfig
+from relay_core.config import Override, TenantConfig, VendorConfig
 from relay_core.config.inputs.parts import InputPart
+from relay_core.config.inputs.uploads import FileKind
 from relay_core.config.overrides import overrides_in_effect, parse_overrides
 from relay_core.domain.input_names import name_of
 from relay_core.domain.limits import Limits
@@ -35,6 +36,22 @@ class InputFiles:
     feeds: Mapping[str, Sequence[InputFile]]
     sku_maps: Mapping[str, InputFile]
     locations: Mapping[str, str]
+
+    def of_vendor(
+        self,
+        vendor: VendorConfig,
+    ) -> list[tuple[str | None, FileKind, InputFile]]:
+        """Return the part, the kind and the data of each file of a vendor.
+
+        The first file of a part is full, and the others are files of changes, whatever
+        their names are.
+        """
+        files: list[tuple[str | None, FileKind, InputFile]] = []
+        for part in vendor.input_parts:
+            name = name_of(vendor.vendor_id, part.part_id)
+            for index, file in enumerate(self.feeds.get(name, ())):
+                files.append((part.part_id, "delta" if index else "full", file))
+        return files
 
 
 def faults_of_names(

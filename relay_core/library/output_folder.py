@@ -25,7 +25,7 @@ class FreshTree:
 
     Attributes:
         path: The folder.
-        status: The status of the run, which decides what it replaces.
+        status: The status of the run, which decides on the folders that it replaces.
     """
 
     path: Path

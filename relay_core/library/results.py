@@ -183,8 +183,8 @@ class Check:
         verdict: ``succeeds`` if a run with these files would not fail, else ``fails``.
             Guards are not judged.
         message: The verdict as a sentence, with the cause of a failure.
-        doubts: What is valid and probably not meant: code, path, vendor, count, samples,
-            and message of each doubt.
+        doubts: Valid settings and rows that are probably not meant, each with its code,
+            path, vendor, count, samples, and message.
         proposals: The changes to the config that the files need, as a JSON Patch.
         config: The config with the proposals.
     """

@@ -12,35 +12,31 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from itertools import chain
-from typing import Any, NamedTuple, Protocol
+from typing import NamedTuple, Protocol
 
-from relay_core.config import Override, TenantConfig, VendorConfig
-from relay_core.config.inputs.uploads import FileKind
+from relay_core.config import TenantConfig
 from relay_core.config.lint import config_doubts
 from relay_core.domain.codes import FailureCode, Stage
 from relay_core.domain.input_names import name_of
-from relay_core.domain.limits import DEFAULT_LIMITS, Limits
-from relay_core.domain.records import Doubt, RunContext, RunFailure
+from relay_core.domain.records import Doubt, RunFailure
 from relay_core.domain.run_faults import too_little_memory
 from relay_core.ingest.formats import may_read_apart
-from relay_core.library.inputs import InputFiles
+from relay_core.library.manifest import hashes_of, manifest_of
+from relay_core.library.requests import Request
 from relay_core.library.sinks import LocalSink
-from relay_core.mapped_files import InputFile
 from relay_core.normalize.vendor_feed import FeedFile, VendorFeed
-from relay_core.publish.findings import RunFindings
+from relay_core.publish.findings import RunFindings, RunScope
 from relay_core.publish.keys import ArtifactKeys
-from relay_core.publish.report.content import load_templates, report_html
 from relay_core.publish.reports import (
     config_snapshot_json,
     errors_json,
-    input_manifest_json,
-    manifest_entry,
-    overrides_pins,
     run_summary_json,
     timestamp,
 )
-from relay_core.publish.state import Baseline
+from relay_core.report.contents import report_of
+from relay_core.report.files import files_of
+from relay_core.report.html import load_templates, report_html
+from relay_core.report.report import Report, report_json
 from relay_core.run_stages import RunStages, RunValues
 from relay_core.validation import vendor_failures
 from relay_core.validation.vendor_failures import InputVerdict, VendorInput
@@ -49,41 +45,18 @@ KEYS = ArtifactKeys("", "")
 """The keys of a local run's files: paths below the output folder."""
 
 
-@dataclass(frozen=True)
-class Request:
-    """Everything that a run needs, read and checked.
-
-    Attributes:
-        document: The config as it was read.
-        config: The loaded config, or None if its schema version is not supported.
-        context: The run's identity and time.
-        files: The run's files.
-        unsupported: The message about an unsupported schema version.
-        baseline: The state of the feed to compare with, if there is one.
-        overrides: The overrides that are in effect.
-        limits: The limits of feeds and reports.
-    """
-
-    document: Mapping[str, Any]
-    config: TenantConfig | None
-    context: RunContext
-    files: InputFiles
-    unsupported: str = ""
-    baseline: Baseline | None = None
-    overrides: Sequence[Override] = ()
-    limits: Limits = DEFAULT_LIMITS
-
-
 class LocalRun(NamedTuple):
     """The result of a local run.
 
     Attributes:
         findings: The findings of the run.
+        report: The report of the run.
         values: The values of its steps.
         doubts: Doubts about the config and the rows.
     """
 
     findings: RunFindings
+    report: Report
     values: RunValues
     doubts: Sequence[Doubt]
 
@@ -191,8 +164,8 @@ def run(request: Request, means: Means) -> LocalRun:
         doubts.extend(
             doubt for doubt in findings.doubts if doubt.vendor_id is not None
         )
-    _write_reports(request, findings, means)
-    return LocalRun(findings, values, doubts)
+    report = _write_reports(request, findings, means)
+    return LocalRun(findings, report, values, doubts)
 
 
 def _rejected(request: Request, clock: RunClock) -> RunFindings:
@@ -206,16 +179,13 @@ def _rejected(request: Request, clock: RunClock) -> RunFindings:
             if isinstance(vendor, Mapping) and "vendor_id" in vendor
         ]
     with clock.stage(Stage.FETCH_INPUTS):
-        findings = RunFindings(
-            vendor_ids=vendor_ids,
-            vendor_count=len(vendor_ids),
-        )
+        scope = RunScope(vendor_ids, vendor_count=len(vendor_ids))
         failure = RunFailure(
             FailureCode.UNSUPPORTED_SCHEMA_VERSION,
             request.unsupported,
             Stage.FETCH_INPUTS,
         )
-    return findings.failed(failure)
+    return RunFindings(scope=scope).failed(failure)
 
 
 def _run(
@@ -238,7 +208,7 @@ def _run(
     read_at = timestamp(datetime.now(UTC))
     feeds = request.files.feeds
     with ThreadPoolExecutor(1) as executor:
-        hashes = executor.submit(_hashes, feeds)
+        hashes = executor.submit(hashes_of, feeds)
         executor.submit(load_templates)
         needs_reader = any(
             may_read_apart(part.parser)
@@ -250,28 +220,9 @@ def _run(
             beside=request.limits.reader_bytes if needs_reader else 0,
         )
         findings, values = _findings(stages, request, means)
-        entries = {
-            vendor.vendor_id: manifest_entry(
-                _pins(vendor, request, hashes.result()),
-                findings.states.get(vendor.vendor_id),
-            )
-            for vendor in config.vendors
-        }
-        catalog = None
-        catalog_input = config.catalog_input
-        if catalog_input is not None:
-            catalog = manifest_entry(
-                _pins(catalog_input, request, hashes.result()),
-                findings.catalog_state,
-            )
-    pins = overrides_pins(None, request.overrides)
-    manifest = input_manifest_json(
-        request.context,
-        entries,
-        read_at,
-        pins,
-        catalog,
-    )
+        manifest = manifest_of(
+            request, config, findings, hashes.result(), read_at
+        )
     means.sink.write(KEYS.input_manifest, [manifest])
     return findings, values
 
@@ -352,7 +303,7 @@ def _feeds(
         left_out = inputs.parts_left_out.get(vendor_id, {})
         files = [
             FeedFile(file.data, file.name, part_id, kind)
-            for part_id, kind, file in _files_of(vendor, request)
+            for part_id, kind, file in request.files.of_vendor(vendor)
             if part_id not in left_out
         ]
         sku_map = request.files.sku_maps.get(vendor_id)
@@ -365,23 +316,6 @@ def _feeds(
         clock.bytes_read += sum(len(file.data) for file in files)
 
 
-def _files_of(
-    vendor: VendorConfig,
-    request: Request,
-) -> list[tuple[str | None, FileKind, InputFile]]:
-    """Return the part, the kind and the data of each file of a vendor.
-
-    The first file of a part is full, and the others are files of changes, whatever
-    their names are.
-    """
-    files: list[tuple[str | None, FileKind, InputFile]] = []
-    for part in vendor.input_parts:
-        name = name_of(vendor.vendor_id, part.part_id)
-        for index, file in enumerate(request.files.feeds.get(name, ())):
-            files.append((part.part_id, "delta" if index else "full", file))
-    return files
-
-
 def _found_inputs(
     config: TenantConfig,
     request: Request,
@@ -392,7 +326,7 @@ def _found_inputs(
             vendor_failures.InputFile(
                 len(file.data), file.uploaded_at, part_id, kind
             )
-            for part_id, kind, file in _files_of(vendor, request)
+            for part_id, kind, file in request.files.of_vendor(vendor)
         ]
         sku_map = request.files.sku_maps.get(vendor.vendor_id)
         map_size = None if sku_map is None else len(sku_map.data)
@@ -400,67 +334,12 @@ def _found_inputs(
             yield vendor.vendor_id, VendorInput(files, map_size)
 
 
-def _hashes(
-    feeds: Mapping[str, Sequence[InputFile]],
-) -> dict[str, list[str]]:
-    """Return the hash of each file, by input."""
-    return {
-        name: [file.sha256() for file in files] for name, files in feeds.items()
-    }
-
-
-def _pins(
-    vendor: VendorConfig,
-    request: Request,
-    hashes: Mapping[str, Sequence[str]],
-) -> dict[str, Any]:
-    """Return the manifest's pins of a vendor."""
-    hashes_in_order = chain.from_iterable(
-        hashes.get(name_of(vendor.vendor_id, part.part_id), ())
-        for part in vendor.input_parts
-    )
-    pinned_files = [
-        {
-            "part_id": part_id,
-            "kind": kind,
-            "s3_key": None,
-            "etag": None,
-            "size": len(file.data),
-            "last_modified": None,
-            "run_copy_key": None,
-            "sha256": sha256,
-        }
-        for (part_id, kind, file), sha256 in zip(
-            _files_of(vendor, request),
-            hashes_in_order,
-            strict=True,
-        )
-    ]
-    base = None
-    if pinned_files and pinned_files[0]["part_id"] is None:
-        base = pinned_files[0]
-    pins: dict[str, Any] = {
-        "status": "missing" if base is None else "found",
-        "required": vendor.required,
-        "expected_prefix": vendor.inbound.s3_prefix or None,
-        "s3_key": None,
-        "etag": None,
-        "size": None if base is None else base["size"],
-        "last_modified": None,
-        "selection": None if base is None else "local_file",
-        "run_copy_key": None,
-        "sha256": None if base is None else base["sha256"],
-    }
-    if vendor.has_file_list:
-        pins["files"] = pinned_files
-    return pins
-
-
 def _write_reports(
     request: Request,
     findings: RunFindings,
     means: Means,
-) -> None:
+) -> Report:
+    """Write all reports of a run, and return the one for people."""
     context = request.context
     sink = means.sink
     clock = means.clock
@@ -483,5 +362,12 @@ def _write_reports(
         completed_at=datetime.now(UTC),
     )
     sink.write(KEYS.run_summary, [summary])
-    sink.write(KEYS.report, [report_html(context, findings, findings.status)])
+    new_paths = (*sink.paths, KEYS.report_data, KEYS.report)
+    paths = {KEYS.artifact_name(path): path for path in new_paths}
+    # Work files have no name.
+    paths.pop("", None)
+    report = report_of(context, findings, findings.status, files_of(paths))
+    sink.write(KEYS.report_data, [report_json(report)])
+    sink.write(KEYS.report, [report_html(report)])
     sink.wait()
+    return report

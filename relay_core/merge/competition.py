@@ -21,9 +21,8 @@ from relay_core.merge.vendor_offers import VENDOR_RANK
 class Competition(NamedTuple):
     """The outcome of the competition of some offers."""
 
-    winners: (
-        arrays.RowIndex
-    )  # the row of each SKU's best offer, in order of SKU
+    # The row of each SKU's best offer, in order of SKU.
+    winners: arrays.RowIndex
     # The number of distinct SKUs that each vendor of the config offers
     sku_counts: arrays.WholeNumbers
 

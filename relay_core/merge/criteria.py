@@ -36,9 +36,8 @@ class Criterion(NamedTuple):
 
     name: str  # the name that an offer shows if it has lost on this criterion
     numbers: _Numbers  # returns one number an offer; False is 0, True is 1
-    excludes: bool = (
-        False  # whether offers with a number other than 0 do not compete
-    )
+    # Whether offers with a number other than 0 do not compete.
+    excludes: bool = False
 
 
 def criteria_of(config: TenantConfig) -> list[Criterion]:

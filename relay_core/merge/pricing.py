@@ -108,15 +108,13 @@ class PriceSteps(NamedTuple):
 
     cost: Amounts  # the vendor's cost
     shipping_handling: Amounts  # the cost and the flat amount
-    candidate: (
-        Amounts  # with the margin or markup, or the given price; a numerator
-    )
+    # With the margin or markup, or the given price; a numerator.
+    candidate: Amounts
     min_price: Amounts  # at least the least price; a numerator
     rounding: Amounts  # a multiple of the increment
     min_price_again: Amounts  # at least the least price, once more
-    map_price: (
-        Amounts  # at least the minimum advertised price, if that is enforced
-    )
+    # At least the minimum advertised price, if that is enforced.
+    map_price: Amounts
     cents: Amounts  # whole cents
 
 
@@ -129,9 +127,8 @@ class PriceTerms:
     """
 
     denominator: int  # the common denominator of all margins
-    increment: (
-        int  # the increment that prices are rounded to, in ten-thousandths
-    )
+    # The increment that prices are rounded to, in ten-thousandths.
+    increment: int
     mode: str  # the direction of rounding: up, down or nearest
     shipping: Amounts | int  # the flat amount, in ten-thousandths
     numerator: Amounts | int  # the numerator of 1 plus the margin
@@ -210,9 +207,8 @@ class PriceBases(NamedTuple):
     # The mask of winners whose price is made of the vendor's cost
     from_cost: arrays.RowMask
     cost: Amounts  # the vendor's cost; 0 if the price is not made of it
-    given_price: (
-        Amounts  # a rule's fixed price or the vendor's own; 0 if from the cost
-    )
+    # A rule's fixed price or the vendor's own; 0 if from the cost.
+    given_price: Amounts
     floor: Amounts  # the minimum advertised price; 0 if none is enforced
 
     @classmethod

@@ -54,9 +54,8 @@ class MergedInventory:
     uncovered: pa.Table | None = None
     # The feed's rows by SKU: `FeedRow`, and the columns that the output asks for.
     feed: pa.Table | None = None
-    deferred: DeferredColumns | None = (
-        None  # the other canonical columns of the feed
-    )
+    # The other canonical columns of the feed.
+    deferred: DeferredColumns | None = None
     # The rows of the feed that nobody offers, kept at a quantity of 0, with all
     # columns.
     kept: pa.Table | None = None

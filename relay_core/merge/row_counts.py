@@ -44,18 +44,14 @@ class RowCounts:
     replaced: int | None = None
     # Rows that a part or the catalog takes out; None if neither could
     unmatched: int | None = None
-    duplicates: int | None = (
-        None  # rows that another row of the vendor replaces
-    )
-    left_out: int | None = (
-        None  # rows that a rule, override or failure leaves out
-    )
-    same_sku: int | None = (
-        None  # rows that a better row of the vendor and SKU beats
-    )
-    outbid: int | None = (
-        None  # the vendor's best rows of SKUs that another vendor wins
-    )
+    # Rows that another row of the vendor replaces.
+    duplicates: int | None = None
+    # Rows that a rule, override or failure leaves out.
+    left_out: int | None = None
+    # Rows that a better row of the vendor and SKU beats.
+    same_sku: int | None = None
+    # The vendor's best rows of SKUs that another vendor wins.
+    outbid: int | None = None
     unpriced: int | None = None  # the best rows of SKUs that get no price
     won: int | None = None  # rows in the feed
     # The rows of the vendor's parts, by part; None for a vendor of one file

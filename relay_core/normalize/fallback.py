@@ -10,6 +10,7 @@ from relay_core.domain import run_faults
 from relay_core.domain.codes import VendorStatus, WarningCode
 from relay_core.domain.limits import ReportRoom
 from relay_core.domain.records import ReportEntry
+from relay_core.domain.run_codes import VENDOR_ROWS
 from relay_core.normalize.result import NormalizedVendor
 from relay_core.normalize.vendor import SortedVendor, sorted_rows
 from relay_core.normalize.vendor_feed import FeedReader, VendorFeed
@@ -214,7 +215,7 @@ class FallbackPolicy:
         if share is None or not share.tripped:
             return None
         return run_faults.fault_of(
-            run_faults.VENDOR_ROWS,
+            VENDOR_ROWS,
             vendor.vendor_id,
             before=before,
             now=now,

@@ -12,37 +12,27 @@ from relay_core.config import ParserConfig
 from relay_core.domain.cell_rules import as_sentence
 from relay_core.domain.codes import FailureCode
 from relay_core.domain.errors import FeedUnreadableError
+from relay_core.domain.formats import (
+    FORMATS,
+    OLE2,
+    PARQUET,
+    WORKBOOK_FORMATS,
+    ZIP,
+)
+from relay_core.domain.run_codes import code_of
 from relay_core.ingest.compression import (
     ARCHIVE_ERRORS,
     GZIP,
-    ZIP,
     open_archive,
 )
 from relay_core.ingest.feed import Buffer
-from relay_core.ingest.workbooks import OLE2, workbook_format
+from relay_core.ingest.workbooks import workbook_format
 
 HEAD_BYTES = 4096  # the number of a file's unpacked bytes that are examined
-KINDS_TELL = (
-    FailureCode.DECODE_ERROR,
-    FailureCode.MISSING_REQUIRED_COLUMNS,
-    FailureCode.INVALID_INPUT,
-)
-"""The faults whose reason may be the kind of the file."""
-_WORKBOOKS = {
-    "xlsx": "an Excel workbook (.xlsx)",
-    "xls": "an old Excel workbook (.xls)",
-    "ods": "an OpenDocument workbook (.ods)",
-}
 _PACKED_BYTES = 1 << 20
 _EXPORT = "export it as CSV, or save it as .xlsx"
 _ASK = "ask the vendor for the price list as CSV or .xlsx"
 _REPACK = "compress the file as .zip or .gz, or upload it uncompressed"
-_PACKED_MARKS = (
-    (OLE2, b"", "xls"),
-    (ZIP, b"xl/", "xlsx"),
-    (ZIP, b"opendocument.spr", "ods"),
-)
-"""The first bytes of a workbook in an archive, a text in its head, and its format."""
 _ARCHIVES = ((ZIP, "an archive (zip)"), (GZIP, "an archive (gzip)"))
 """The first bytes of an archive in an archive, and its name."""
 _HTML = re.compile(
@@ -69,9 +59,8 @@ class FileKind:
 
     name: str  # the name, with its article
     fix: str  # the next step for this kind of file, as an imperative clause
-    format: str | None = (
-        None  # the `parser.format` that reads it, if there is one
-    )
+    # The `parser.format` that reads it, if there is one.
+    format: str | None = None
     is_text: bool = False  # whether a price list could begin like this, too
     subject: str = "the file is"  # the beginning of the sentence about it
 
@@ -86,19 +75,19 @@ PAGE = FileKind(
     is_text=True,
 )
 _XML_KIND = FileKind(
-    "XML",
+    FORMATS["xml"].title,
     "set parser.format to xml, and parser.record to the path of the records",
     "xml",
     is_text=True,
 )
 _JSON_LINES = FileKind(
-    "JSON Lines",
+    FORMATS["jsonl"].title,
     "set parser.format to jsonl",
     "jsonl",
     is_text=True,
 )
 _JSON_DOCUMENT = FileKind(
-    "a JSON document",
+    FORMATS["json"].title,
     "set parser.format to json, and parser.record to the path of the records",
     "json",
     is_text=True,
@@ -120,8 +109,8 @@ _MARKS = {
         "an archive (tar)",
         "compress one file as .zip or .gz, or upload it uncompressed",
     ),
-    rb"PAR1": FileKind(
-        "a Parquet file",
+    PARQUET: FileKind(
+        FORMATS["parquet"].title,
         "set parser.format to parquet",
         "parquet",
     ),
@@ -153,7 +142,9 @@ def kind_of(
         kind = _kind_of_mark(head) or _kind_of_text(_text_of(head), format)
         if kind is None:
             # A workbook is never unpacked, so an archive cannot be one of its formats.
-            is_read_verbatim = format in _WORKBOOKS or compression == "none"
+            is_read_verbatim = (
+                format in WORKBOOK_FORMATS or compression == "none"
+            )
             if is_read_verbatim:
                 head = bytes(memoryview(data)[:HEAD_BYTES])
             kind = _kind_of_packed(head)
@@ -168,7 +159,7 @@ def with_kind(
     parser: ParserConfig,
 ) -> FeedUnreadableError:
     """Return a fault with the kind of the upload, if the kind is the reason."""
-    if error.error_code not in KINDS_TELL:
+    if not code_of(error.error_code).kind_tells:
         return error
     kind = kind_of(data, parser.format, parser.compression)
     if kind is None:
@@ -207,7 +198,7 @@ def _container_kind(data: Buffer) -> FileKind | None:
         if "xl/workbook.bin" in names:
             return FileKind("an Excel workbook (.xlsb)", _EXPORT)
     return FileKind(
-        _WORKBOOKS[format],
+        FORMATS[format].title,
         f"set parser.format to {format}",
         format,
     )
@@ -223,10 +214,12 @@ def _kind_of_mark(head: bytes) -> FileKind | None:
 
 def _kind_of_packed(head: bytes) -> FileKind | None:
     """Return the kind of a workbook or an archive in an archive."""
-    for mark, text, format in _PACKED_MARKS:
-        if head.startswith(mark) and text in head:
-            fix = f"upload it uncompressed, and set parser.format to {format}"
-            return FileKind(_WORKBOOKS[format], fix, format)
+    for form in FORMATS.values():
+        if form.marks is not None:
+            mark, text = form.marks
+            if head.startswith(mark) and text in head:
+                fix = f"upload it uncompressed, and set parser.format to {form.name}"
+                return FileKind(form.title, fix, form.name)
     for mark, name in _ARCHIVES:
         if head.startswith(mark):
             return FileKind(

@@ -58,9 +58,8 @@ class VendorFeed:
 
     vendor: VendorConfig  # the vendor, one of the config's
     files: Sequence[FeedFile]
-    sku_map: Buffer | None = (
-        None  # the bytes of the vendor's SKU map, if it has one
-    )
+    # The bytes of the vendor's SKU map, if it has one.
+    sku_map: Buffer | None = None
 
     @classmethod
     def of_one(
@@ -279,9 +278,8 @@ class _FeedSize:
 
     room: int  # the number of bytes that the run has left
     limits: Limits
-    counted: int = (
-        0  # the bytes that were counted; 0 for a feed that is too large
-    )
+    # The bytes that were counted; 0 for a feed that is too large.
+    counted: int = 0
 
     def count(self, size: int) -> None:
         """Count the bytes of the feed.
@@ -372,9 +370,8 @@ def _judge_columns(
     is_strict = is_catalog or policy.fail_on_missing_required_columns
     is_unusable = bool(plan.missing) and (is_strict or plan.unusable)
     if is_unusable or plan.repeated:
-        for _ in (
-            parsed.batches
-        ):  # a broken structure is reported before the columns
+        # A broken structure is reported before the columns.
+        for _ in parsed.batches:
             pass
     if plan.missing:
         error = missing_columns_error(plan.missing, parsed.headers or ())

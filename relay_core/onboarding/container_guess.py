@@ -8,21 +8,20 @@ from dataclasses import replace
 from typing import Any
 
 from relay_core.config import ParserConfig
-from relay_core.config.cross_checks import FORMATS_WITH
-from relay_core.domain.codes import WORKBOOK_FORMATS
+from relay_core.domain.formats import (
+    FORMATS,
+    OLE2,
+    PARQUET,
+    WORKBOOK_FORMATS,
+    ZIP,
+)
 from relay_core.domain.limits import DEFAULT_LIMITS
 from relay_core.ingest import compression
 from relay_core.ingest.charset import decode_head, likely_encodings
 from relay_core.ingest.jsonl import read_object
 from relay_core.ingest.workbooks import workbook_format
 from relay_core.onboarding.document_guess import guess_document
-from relay_core.onboarding.feed_sample import (
-    OLE2,
-    PARQUET,
-    ZIP,
-    FeedSample,
-    unreadable,
-)
+from relay_core.onboarding.feed_sample import FeedSample, unreadable
 
 SAMPLE_LIMITS = replace(DEFAULT_LIMITS, feed_bytes=256 << 20)
 """The limits of a file that has to be unpacked as a whole."""
@@ -66,12 +65,10 @@ def container_changes(
     changes: dict[str, Any] = {}
     if actual_format != parser.format:
         changes["format"] = actual_format
-        for option, formats in FORMATS_WITH.items():
+        for option in FORMATS[parser.format].options:
             default = ParserConfig.model_fields[option].default
-            if (
-                actual_format not in formats
-                and getattr(parser, option) != default
-            ):
+            is_idle = option not in FORMATS[actual_format].options
+            if is_idle and getattr(parser, option) != default:
                 changes[option] = default
     if document and document[1] != parser.record:
         changes["record"] = document[1]

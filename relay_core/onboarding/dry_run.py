@@ -29,9 +29,8 @@ from relay_core.onboarding.check_results import (
 from relay_core.onboarding.feed_sample import FeedSample
 from relay_core.onboarding.sample_reader import open_sample
 
-_MAX_COMPARED = (
-    200  # the number of headers that are compared with a missing one
-)
+# The number of headers that are compared with a missing one.
+_MAX_COMPARED = 200
 
 
 def read_sample(

@@ -14,10 +14,11 @@ from relay_core.config import ParserConfig, TenantConfig, VendorConfig
 from relay_core.domain.cell_rules import shorten
 from relay_core.domain.codes import CATALOG, FailureCode
 from relay_core.domain.errors import FeedUnreadableError
+from relay_core.domain.run_codes import code_of
 from relay_core.ingest.charset import decode_head
 from relay_core.ingest.csv_records import release_mapped
 from relay_core.ingest.sku_map import SkuMap
-from relay_core.normalize.file_kinds import KINDS_TELL, kind_of
+from relay_core.normalize.file_kinds import kind_of
 from relay_core.onboarding import doubts, dry_run, record_guess
 from relay_core.onboarding.check_results import FeedCheck, Reading
 from relay_core.onboarding.container_guess import container_changes, unpacked
@@ -92,7 +93,7 @@ def check_feed(
         as_sent = _wrong_container(changes, parser)
     else:
         as_sent = dry_run.read_sample(inner_feed, parser, config)
-    if is_unsupported and as_sent.error_code in KINDS_TELL:
+    if is_unsupported and code_of(as_sent.error_code).kind_tells:
         raise FeedUnreadableError(
             FailureCode(as_sent.error_code or ""), str(kind)
         )

@@ -9,17 +9,12 @@ from itertools import islice
 from relay_core.config import ParserConfig
 from relay_core.domain.codes import FailureCode
 from relay_core.domain.errors import FeedUnreadableError
+from relay_core.domain.formats import OLE2, PARQUET, ZIP
 from relay_core.ingest import csv_records
 from relay_core.ingest.charset import decode_head
 from relay_core.ingest.csv_records import RecordScanner, UnclosedQuoteError
 from relay_core.onboarding.check_results import MAX_ROWS
 
-ZIP = b"PK\x03\x04"
-"""The first bytes of a ZIP archive or an `.xlsx` workbook."""
-OLE2 = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
-"""The first bytes of an `.xls` workbook."""
-PARQUET = b"PAR1"
-"""The first bytes of a Parquet file."""
 _LINE_ENDS = re.compile(rb"[\r\n]+")
 _LINES = re.compile(r"[^\r\n]*(?:\r\n|\r|\n)|[^\r\n]+")
 _PLAIN_TEXT = {"encoding": "utf-8", "compression": "none"}

@@ -10,8 +10,9 @@ from itertools import count
 from relay_core.config import TenantConfig, VendorConfig, lint
 from relay_core.domain import columns as canonical
 from relay_core.domain.cell_rules import shorten
-from relay_core.domain.codes import CATALOG, WORKBOOK_FORMATS
+from relay_core.domain.codes import CATALOG
 from relay_core.domain.errors import ConfigFault
+from relay_core.domain.formats import WORKBOOK_FORMATS
 from relay_core.domain.limits import MAX_QUOTED
 from relay_core.domain.records import Doubt
 from relay_core.domain.run_faults import counted, listed
@@ -25,7 +26,7 @@ from relay_core.onboarding.check_results import (
 )
 from relay_core.onboarding.header_names import plain_words
 from relay_core.onboarding.header_rows import is_figure
-from relay_core.publish.report import wording
+from relay_core.report import display
 from relay_core.validation.error_policy import judge_policy, own_share_faults
 
 NO_AMOUNTS = "No row has a cost or a price, so no row can be sold."
@@ -114,7 +115,7 @@ def describe_reading(reading: Reading, *, is_whole: bool = False) -> str:
         is_whole: Whether it is a reading of the whole file.
     """
     if reading.error_message is not None:
-        return wording.sentence(reading.error_message)
+        return display.sentence(reading.error_message)
     if not reading.rows:
         return "The file has no rows."
     rows = counted(reading.rows, "row")
@@ -127,7 +128,7 @@ def describe_reading(reading: Reading, *, is_whole: bool = False) -> str:
         column = f" in {cells.column}" if cells.column else ""
         error = f"{cells.error_code}{column} ({counted(cells.count, 'row')})"
         errors.append(f"{error}, for example {shorten(cells.value)}")
-    rejected_rows = wording.number(reading.rejected_rows)
+    rejected_rows = display.number(reading.rejected_rows)
     return f"{rejected_rows} of {rows} would be rejected: {'; '.join(errors)}."
 
 

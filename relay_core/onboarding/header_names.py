@@ -117,9 +117,12 @@ def joined_words(header: str) -> str:
 
 @lru_cache(maxsize=32)
 def ranks_of(column: str) -> dict[str, int]:
-    """Return the common names of a column, joined, with their ranks from 0."""
+    """Return the common names of a column, joined, with their ranks from 0.
+
+    An extra column has only its own name, which the tenant has chosen.
+    """
     ranks: dict[str, int] = {}
-    for rank, name in enumerate(_NAMES[column].split(",")):
+    for rank, name in enumerate(_NAMES.get(column, column).split(",")):
         ranks.setdefault(joined_words(name), rank)
     return ranks
 

@@ -8,8 +8,8 @@ from itertools import islice
 from typing import Any
 
 from relay_core.config import ParserConfig
-from relay_core.domain.codes import WORKBOOK_FORMATS
 from relay_core.domain.errors import FeedUnreadableError
+from relay_core.domain.formats import FORMATS
 from relay_core.ingest.charset import decode_head, guess_encoding
 from relay_core.ingest.workbook_cells import SheetRow
 from relay_core.ingest.workbooks import Book, open_book
@@ -140,7 +140,9 @@ def guess_layout(text: str, parser: ParserConfig, *, is_whole: bool) -> Layout:
 
 def layout_changes(feed: FeedSample, parser: ParserConfig) -> dict[str, Any]:
     """Return the encoding and the layout to change so that a parser reads a text."""
-    if parser.format in (*WORKBOOK_FORMATS, "parquet", "xml"):
+    # An XML document says its encoding itself.
+    has_encoding = "encoding" in FORMATS[parser.format].options
+    if not has_encoding or parser.format == "xml":
         return {}
     encoding = guess_encoding(
         feed.data, parser.encoding, is_whole=feed.is_whole

@@ -8,8 +8,9 @@ from relay_core.config import ParserConfig, TenantConfig, parser_changes
 from relay_core.config.column_forms import is_text_column
 from relay_core.config.parser import EVERY_COLUMN
 from relay_core.domain import columns as canonical
-from relay_core.domain.codes import WORKBOOK_FORMATS, RowFault
+from relay_core.domain.codes import RowFault
 from relay_core.domain.errors import FeedUnreadableError
+from relay_core.domain.formats import WORKBOOK_FORMATS
 from relay_core.domain.run_faults import counted
 from relay_core.onboarding import (
     column_guess,

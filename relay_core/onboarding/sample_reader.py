@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 
 from relay_core.columnar import text
 from relay_core.config import LoadContext, ParserConfig
-from relay_core.domain.codes import WORKBOOK_FORMATS
+from relay_core.domain.formats import WORKBOOK_FORMATS
 from relay_core.domain.limits import CHECK_LIMITS
 from relay_core.ingest.charset import decode_head
 from relay_core.ingest.column_mapping import plan_columns

@@ -32,9 +32,8 @@ _FORMATS = (
 _RECENT_SERIALS = range(30_000, 80_000)
 """The serial numbers of the days from 1982 to 2119. Others are probably not days."""
 _MAX_FORMATS = 3  # no feed mixes more formats than this
-_PROBED_TEXTS = (
-    5  # a format that reads none of the first few texts is not tried further
-)
+# A format that reads none of the first few texts is not tried further.
+_PROBED_TEXTS = 5
 
 
 def guess_timestamps(

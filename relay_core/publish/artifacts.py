@@ -13,16 +13,13 @@ from itertools import product
 from pathlib import PurePosixPath
 from typing import get_args
 
-from relay_core.domain.codes import CATALOG, OutputFormat
+from relay_core.domain.codes import CATALOG
+from relay_core.domain.formats import FORMATS, OutputFormat
 
 CONTENT_TYPES = {
-    ".csv": "text/csv; charset=utf-8",
+    **{f".{row.name}": row.content_type for row in FORMATS.values()},
     ".gz": "application/gzip",
     ".html": "text/html; charset=utf-8",
-    ".json": "application/json",
-    ".jsonl": "application/x-ndjson",
-    ".parquet": "application/vnd.apache.parquet",
-    ".tsv": "text/tab-separated-values; charset=utf-8",
 }
 """The content type of a file that a run writes, by the end of its name."""
 LOCAL_FOLDERS = ("normalized", "outputs", "reports", "published")

@@ -28,6 +28,7 @@ from relay_core.domain.run_faults import counted, fault_of
 from relay_core.merge import pricing
 from relay_core.merge.vendor_offers import in_stock
 from relay_core.publish import feed
+from relay_core.publish.files.fields import fields_of
 from relay_core.validation.row_schemas import CENTS
 
 PREVIEW_ROWS = 10
@@ -150,7 +151,7 @@ class ChannelSummary(NamedTuple):
 
 def summary_of(channel: Channel) -> ChannelSummary:
     """Return a channel as reports show it."""
-    fields = feed.fields_of(channel.config.output, channel.currency)
+    fields = fields_of(channel.config.output, channel.currency)
     return ChannelSummary(
         channel_id=channel.channel_id,
         rows=len(channel),

@@ -31,19 +31,16 @@ from relay_core.validation.vendor_failures import VendorState
 class Compared:
     """A merged inventory, and its comparison with the published feed."""
 
-    merged: (
-        MergedInventory  # the inventory, with the published rows that it keeps
-    )
+    # The inventory, with the published rows that it keeps.
+    merged: MergedInventory
     # The outcome of the rows of each vendor that was read.
     rows: Mapping[str, RowCounts] = field(default_factory=dict)
     changes: Changes | None = None  # the changes against the published feed
-    guards: Sequence[GuardResult] | None = (
-        None  # the guards; None if none was judged
-    )
+    # The guards; None if none was judged.
+    guards: Sequence[GuardResult] | None = None
     is_held: bool = False  # whether a guard holds the feed back
-    quarantine: Quarantine | None = (
-        None  # the SKUs that keep their published price
-    )
+    # The SKUs that keep their published price.
+    quarantine: Quarantine | None = None
     # The earlier publications, the oldest first
     history: Sequence[Publication] = ()
     channels: Sequence[Channel] = ()  # the channels of the feed

@@ -25,9 +25,8 @@ from relay_core.publish.quarantine import Quarantine
 from relay_core.publish.state import Publication
 from relay_core.validation.vendor_failures import InputVerdict, VendorState
 
-MAX_MOVES = (
-    10  # the number of the greatest moves of prices that are shown, each way
-)
+# The number of the greatest moves of prices that are shown, each way.
+MAX_MOVES = 10
 _HOUR = timedelta(hours=1)
 _CODES_OF_ROWS = (
     codes.FailureCode.VALIDATION_ERRORS,
@@ -71,20 +70,14 @@ class RunScope(NamedTuple):
         )
 
 
+_NO_SCOPE = RunScope()
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class RunFindings:
     """The findings of a run, as far as its steps have come."""
 
-    # The vendors of the run, in the order of the config
-    vendor_ids: Sequence[str] = ()
-    vendor_count: int = 0  # the number of the config's vendors
-    limits: Limits = DEFAULT_LIMITS  # the limits of feeds and reports
-    # True if the run is of all vendors; only these runs publish their feed.
-    of_all_vendors: bool = True
-    has_quarantine: bool = False  # whether the config has a quarantine
-    has_catalog: bool = False  # whether the config has a catalog
-    has_channels: bool = False  # whether the config has channels
-    timezone: str = "UTC"  # the tenant's time zone, in which reports show times
+    scope: RunScope = _NO_SCOPE  # the facts known before the first step
     # When each vendor's upload came, aware, if that is known.
     uploaded_at: Mapping[str, datetime] = field(default_factory=dict)
     # The same of the newest file of each part, of vendors of several files.
@@ -105,18 +98,15 @@ class RunFindings:
     catalog_state: VendorState | None = None
     # The uploads that a last good feed replaces.
     replaced: Mapping[str, NormalizedVendor] = field(default_factory=dict)
-    guards: Sequence[records.GuardResult] | None = (
-        None  # None if none was judged
-    )
+    # None if none was judged.
+    guards: Sequence[records.GuardResult] | None = None
     is_held: bool = False  # whether a guard holds the feed back
-    quarantine: Quarantine | None = (
-        None  # the SKUs that keep their published price
-    )
+    # The SKUs that keep their published price.
+    quarantine: Quarantine | None = None
     changes: Changes | None = None  # the changes against the published feed
     record_count: int = 0  # the number of rows of the merged feed; 0 on failure
-    unpriced_skus: int = (
-        0  # the number of SKUs left out because they have no price
-    )
+    # The number of SKUs left out because they have no price.
+    unpriced_skus: int = 0
     # The number of the feed's rows that each vendor has won.
     skus_won: Mapping[str, int] = field(default_factory=dict)
     # The outcome of the rows of each vendor whose records were all read.
@@ -149,16 +139,7 @@ class RunFindings:
             normalized: The value of normalizing the vendors.
             compared: The value of comparing the merged feed.
         """
-        findings = cls(
-            vendor_ids=scope.vendor_ids,
-            vendor_count=scope.vendor_count,
-            limits=scope.limits,
-            of_all_vendors=scope.of_all_vendors,
-            has_quarantine=scope.has_quarantine,
-            has_catalog=scope.has_catalog,
-            has_channels=scope.has_channels,
-            timezone=scope.timezone,
-        )
+        findings = cls(scope=scope)
         if inputs is not None:
             findings = replace(
                 findings,
@@ -267,7 +248,7 @@ class RunFindings:
 
         It is None without a quarantine.
         """
-        if not self.has_quarantine:
+        if not self.scope.has_quarantine:
             return None
         return 0 if self.quarantine is None else len(self.quarantine)
 
@@ -304,7 +285,9 @@ class RunFindings:
 
         A vendor without valid rows has 0.
         """
-        return valid_rows_of(self.vendor_ids, self.normalized, self.states)
+        return valid_rows_of(
+            self.scope.vendor_ids, self.normalized, self.states
+        )
 
     def _with_remedy(
         self,
@@ -313,7 +296,7 @@ class RunFindings:
         """Return a failure for rejected rows with the fix for most of these rows."""
         if failure is None or failure.error_code not in _CODES_OF_ROWS:
             return failure
-        failed_vendors = failure.vendors or self.vendor_ids
+        failed_vendors = failure.vendors or self.scope.vendor_ids
         for cause in self.causes():
             if cause.vendor_id in failed_vendors:
                 return replace(failure, remedy=cause.in_words)
@@ -341,7 +324,7 @@ class RunFindings:
         """
         uploads = {upload.vendor_id: upload for upload in self.uploads}
         results = []
-        for vendor_id in self.vendor_ids:
+        for vendor_id in self.scope.vendor_ids:
             upload = uploads.get(vendor_id)
             state = self.states.get(vendor_id)
             if upload is None and state is None:

@@ -36,9 +36,8 @@ class KeptRows:
     merged: MergedInventory
     baseline: Baseline
     joined: Comparison  # the comparison of both feeds, renewed with each step
-    requested_at: (
-        datetime  # the aware end of the days and hours that are counted
-    )
+    # The aware end of the days and hours that are counted.
+    requested_at: datetime
     overrides: Sequence[Override]  # the overrides in effect for the run
 
     def missing_skus(self) -> None:

@@ -129,7 +129,7 @@ def errors_json(ctx: RunContext, findings: RunFindings) -> bytes | None:
     entries that it leaves out.
     """
     failure = findings.failure
-    limits = findings.limits
+    limits = findings.scope.limits
     counts = Counter(entry.error_code for entry in findings.faults)
     counts.update(findings.counted_warnings())
     row_entries: list[str] = []
@@ -278,15 +278,15 @@ def run_summary_json(
         summary["changes"] = changes.as_dict()
     if findings.rules:
         summary["rules"] = [rule.as_dict() for rule in findings.rules]
-    feed_limits = findings.limits.of_feeds()
+    feed_limits = findings.scope.limits.of_feeds()
     if feed_limits != DEFAULT_LIMITS.of_feeds():
         summary["limits"] = feed_limits
     summary["rows"] = _rows_by_vendor(findings)
     summary["quarantined"] = findings.quarantined
-    if findings.has_catalog:
+    if findings.scope.has_catalog:
         catalog = findings.catalog
         summary["catalog"] = None if catalog is None else catalog.as_dict()
-    if findings.has_channels:
+    if findings.scope.has_channels:
         summary["channels"] = findings.channel_rows()
     return _document(summary)
 
@@ -294,7 +294,7 @@ def run_summary_json(
 def _rows_by_vendor(findings: RunFindings) -> dict[str, dict[str, Any]]:
     """Return the counts of each vendor's rows for run_summary.json."""
     counts = dict(findings.rows)
-    if findings.has_catalog:
+    if findings.scope.has_catalog:
         # No row of a vendor without rows, or beside a faulty catalog, is taken out.
         counts = {
             vendor_id: replace(rows, unmatched=rows.unmatched or 0)
@@ -308,10 +308,10 @@ def _summary_counts(findings: RunFindings) -> dict[str, Any]:
     counts = findings.counts()
     valid_rows = findings.valid_rows()
     return {
-        "vendor_count": findings.vendor_count,
+        "vendor_count": findings.scope.vendor_count,
         "vendor_record_counts": {
             vendor_id: valid_rows.get(vendor_id, 0)
-            for vendor_id in findings.vendor_ids
+            for vendor_id in findings.scope.vendor_ids
         },
         "record_count": counts["record_count"],
         "invalid_rows": counts["invalid_rows"],

@@ -23,7 +23,7 @@ from relay_core.domain.errors import StateUnreadableError
 from relay_core.merge.deferred_columns import DeferredColumns
 from relay_core.merge.result import MergedInventory
 from relay_core.publish import parquet_file
-from relay_core.publish.feed import SOURCES
+from relay_core.publish.files.fields import SOURCES
 from relay_core.validation import row_schemas
 from relay_core.validation.comparison import (
     FIGURES,

@@ -19,9 +19,8 @@ class PolicyResult(NamedTuple):
 
     within_max: bool  # whether the rows are within ``max_invalid_rows``
     within_pct: bool  # whether the rows are within ``max_invalid_row_pct``
-    message: (
-        str  # the fault and its fix; empty if the rows are within both limits
-    )
+    # The fault and its fix; empty if the rows are within both limits.
+    message: str
 
 
 def judge_policy(

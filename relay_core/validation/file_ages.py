@@ -6,7 +6,7 @@ from decimal import Decimal
 from functools import partial
 
 from relay_core.config.inputs.parts import InputPart
-from relay_core.domain import run_faults
+from relay_core.domain import run_codes, run_faults
 from relay_core.domain.codes import FailureCode
 from relay_core.domain.records import ReportEntry
 
@@ -37,7 +37,7 @@ def failure_of_files(
     delta_count = len(upload_times) - 1
     if changes is not None and delta_count > changes.max_deltas:
         return stale(
-            run_faults.TOO_MANY_DELTAS,
+            run_codes.TOO_MANY_DELTAS,
             count=delta_count,
             limit=changes.max_deltas,
         )
@@ -49,8 +49,8 @@ def failure_of_files(
     ]
     if changes is not None:
         limits = [
-            (run_faults.STALE_FULL, times[0], part.max_feed_age_hours),
-            (run_faults.STALE_DELTAS, times[-1], changes.max_delta_age_hours),
+            (run_codes.STALE_FULL, times[0], part.max_feed_age_hours),
+            (run_codes.STALE_DELTAS, times[-1], changes.max_delta_age_hours),
         ]
     for code, uploaded_at, max_hours in limits:
         age = requested_at - uploaded_at

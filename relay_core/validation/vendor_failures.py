@@ -23,6 +23,7 @@ from relay_core.domain.codes import (
 from relay_core.domain.input_names import name_of
 from relay_core.domain.limits import Limits
 from relay_core.domain.records import ReportEntry, RunFailure
+from relay_core.domain.run_codes import VENDOR_ROWS
 from relay_core.validation.file_ages import failure_of_files
 
 _HOUR = timedelta(hours=1)
@@ -36,7 +37,7 @@ _INPUT_CODES = (
 _CODES_OF_ROWS = (
     FailureCode.NO_ROWS_PARSED,
     FailureCode.VALIDATION_ERRORS,
-    run_faults.VENDOR_ROWS,
+    VENDOR_ROWS,
 )
 ANY_PREFIX = "any prefix (inbound.type local is for the local runner)"
 """The expected location of a vendor's feed if its config names none in the bucket."""
@@ -118,9 +119,8 @@ class LastGoodInputs(Protocol):
 class InputVerdict:
     """The consequence of the inputs that were found, and of those that are missing."""
 
-    failure: RunFailure | None = (
-        None  # the run's failure, if it fails for its inputs
-    )
+    # The run's failure, if it fails for its inputs.
+    failure: RunFailure | None = None
     faults: Sequence[ReportEntry] = ()  # the reasons of the failure
     # One warning for each vendor whose own upload is not used.
     warnings: Sequence[ReportEntry] = ()

@@ -20,9 +20,8 @@ class FileVersion:
     """One version of a file."""
 
     etag: str  # the strong entity tag, with its quotes
-    modified_at: (
-        datetime  # the aware instant from which the file has this version
-    )
+    # The aware instant from which the file has this version.
+    modified_at: datetime
 
     @property
     def last_modified(self) -> str:

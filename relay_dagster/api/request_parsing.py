@@ -181,13 +181,11 @@ def _query_check(
 class BodySchema:
     """The JSON body of a route, as the OpenAPI document describes it."""
 
-    schema: Mapping[
-        str, Any
-    ]  # the JSON Schema of the body, or a reference to it
+    # The JSON Schema of the body, or a reference to it.
+    schema: Mapping[str, Any]
     is_required: bool = True
-    model: type[RequestBody] | None = (
-        None  # the model that the schema refers to
-    )
+    # The model that the schema refers to.
+    model: type[RequestBody] | None = None
 
     def to_openapi(self) -> dict[str, Any]:
         """Return the ``requestBody`` of the route's operation."""

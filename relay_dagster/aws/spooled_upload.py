@@ -29,9 +29,8 @@ class SpooledUpload:
     objects: ObjectStore  # the bucket
     key: str  # where the object is stored
     part_bytes: int = PART_BYTES  # the size of every part but the last
-    _upload_id: str = field(
-        default="", init=False
-    )  # empty before the second part
+    # Empty before the second part.
+    _upload_id: str = field(default="", init=False)
     _parts: list[Any] = field(default_factory=list, init=False)
 
     def put(self, chunks: Iterable[bytes]) -> Written:

@@ -1,75 +1,85 @@
-"""The report on one run: its record, its summary, and links to its artifacts."""
+"""The report on one run: its record, the chapters of its report, and its artifacts.
+
+The module knows blocks, and none of Relay's features.
+"""
 
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Self
 
-from relay_core.domain.input_names import counts_by_input
-from relay_dagster.client.artifacts import CatalogSummary, RunSummary
-from relay_dagster.client.errors import ClientError
-from relay_dagster.client.hold_report import show_hold
-from relay_dagster.client.links import read_report
+from relay_core.report.chapters.older_run import report_of_older_run
+from relay_core.report.report import Report, read_report
+from relay_dagster.client import links
+from relay_dagster.client.artifacts import RunSummary
+from relay_dagster.client.errors import ClientError, UnexpectedResponseError
+from relay_dagster.client.report_blocks import ReportView
+from relay_dagster.client.run_commands import command_of
 from relay_dagster.client.run_watch import cause_of
 from relay_dagster.client.session import Session
 from relay_dagster.client.terminal import (
     Screen,
     between,
-    cell_of_count,
     duration,
     instant,
     named_counts,
     status_style,
 )
-from relay_dagster.wire.runs import (
-    FeedChanges,
-    PartCounts,
-    RowCounts,
-    Run,
-    RunDetails,
-)
+from relay_dagster.wire.runs import Run, RunDetails
 from relay_dagster.wire.tenants import Tenant
 
 
 @dataclass(frozen=True)
 class RunReport:
-    """A run with its summary and its artifacts.
+    """A run with its report and its artifacts.
 
     Attributes:
         screen: The terminal.
         run: The run.
         links: A link to each artifact, by name.
+        report: The chapters on the run.
         summary: The run's summary, or None if it cannot be read.
-        note: The reason why there is no summary, if it should be there.
+        notes: Why a report that should be there is missing.
         config: The tenant's config, or None if the key may not read it.
     """
 
     screen: Screen
     run: RunDetails
     links: Mapping[str, str]
+    report: Report
     summary: RunSummary | None
-    note: str
+    notes: tuple[str, ...]
     config: Tenant | None
 
     @classmethod
     def fetched(cls, session: Session, run: RunDetails) -> Self:
         """Fetch all parts of a run's report that can be had."""
-        links = session.api.artifacts(run.run_id)
+        addresses = session.api.artifacts(run.run_id)
+        notes = []
         summary = None
-        note = ""
-        if "run_summary" in links:
+        if "run_summary" in addresses:
             try:
-                summary = read_report(
-                    RunSummary,
-                    "run_summary",
-                    links["run_summary"],
+                summary = links.read_report(
+                    RunSummary, "run_summary", addresses["run_summary"]
                 )
             except ClientError as error:
-                note = error.lines[0]
+                notes.append(error.lines[0])
+        report = None
+        if "report_data" in addresses:
+            try:
+                report = _downloaded(addresses["report_data"])
+            except ClientError as error:
+                notes.append(error.lines[0])
+        if report is None:
+            known = {} if summary is None else summary.as_json()
+            report = report_of_older_run(run.model_dump(mode="json"), known)
         config = None
         with suppress(ClientError):
             config = session.api.config(run.tenant_id, None)
-        return cls(session.screen, run, links, summary, note, config)
+        screen = session.screen
+        return cls(
+            screen, run, addresses, report, summary, tuple(notes), config
+        )
 
     def as_json(self) -> dict[str, Any]:
         """Return the report for programs."""
@@ -94,14 +104,17 @@ class RunReport:
         if self.config is not None and self.config.next_run_at is not None:
             due_at = instant(self.config.next_run_at)
             screen.say(f"next scheduled run at {due_at}", indent=2)
-        if run.hold is not None:
-            show_hold(screen, run, run.hold)
+        ReportView(
+            screen,
+            self.report,
+            self.links,
+            status=run.status,
+            command_of=lambda action: command_of(action, run),
+        ).show()
         if self.summary is not None:
-            self._show_summary(self.summary)
-        if run.changes is not None:
-            show_changes(screen, run.changes)
-        if self.note:
-            screen.say(self.note, indent=2)
+            self._show_stages(self.summary)
+        for note in self.notes:
+            screen.say(note, indent=2)
         if self.links:
             screen.section(
                 f"artifacts (download one with: relay runs artifacts {run.run_id} NAME)",
@@ -109,101 +122,28 @@ class RunReport:
         for name, link in self.links.items():
             screen.say(name, indent=2, href=link)
 
-    def _show_summary(self, summary: RunSummary) -> None:
+    def _show_stages(self, summary: RunSummary) -> None:
         screen = self.screen
-        screen.section("rows")
-        counts = {
-            "read": summary.total_rows,
-            "rejected": summary.invalid_rows,
-            "valid": summary.total_rows - summary.invalid_rows,
-        }
-        for vendor_id, count in summary.vendor_record_counts.items():
-            counts[f"  from {vendor_id}"] = count
-        counts["in the merged feed"] = summary.record_count
-        counts["SKUs without a price (left out)"] = summary.unpriced_skus
-        if summary.quarantined is not None:
-            counts["SKUs that keep their published price"] = summary.quarantined
-        for channel_id, count in (summary.channels or {}).items():
-            counts[f"in channel {channel_id}"] = count
-        _show_counts(screen, counts)
-        if summary.quarantined:
-            screen.say(
-                "quarantine.csv lists them. To publish their new prices with the next run:",
-                indent=2,
-            )
-            screen.say(
-                f"relay runs accept {self.run.run_id} --all --reason ...",
-                indent=4,
-                whole=True,
-            )
-        if summary.catalog is not None:
-            _show_catalog(screen, summary.catalog)
-        screen.say(f"warnings: {named_counts(summary.warnings)}", indent=2)
-        if self.run.rows:
-            show_rows(screen, self.run.rows)
         screen.section("stages")
         for stage, seconds in summary.stage_times.items():
             screen.say(f"{duration(seconds):>11}  {stage}", indent=2)
         screen.say(f"{duration(summary.duration_seconds):>11}  total", indent=2)
+        screen.say(f"warnings: {named_counts(summary.warnings)}", indent=2)
 
 
-def _show_catalog(screen: Screen, catalog: CatalogSummary) -> None:
-    """Write how many rows match the catalog, and which files list the others."""
-    screen.section("products")
-    counts = {"in the catalog": catalog.rows}
-    for vendor_id, matched in catalog.matched_by.items():
-        for key, count in matched.items():
-            if count:
-                counts[f"rows of {vendor_id} matched by {key}"] = count
-    counts["rows without a product (unmatched.csv)"] = catalog.unmatched
-    if catalog.uncovered is not None:
-        counts["products without an offer (uncovered.csv)"] = catalog.uncovered
-    _show_counts(screen, counts)
+def _downloaded(link: str) -> Report:
+    """Return the report behind a link.
 
-
-def show_rows(screen: Screen, rows: Mapping[str, RowCounts]) -> None:
-    """Write the fates of the rows of each vendor and part.
-
-    There is a column for each fate of any row.
+    Raises:
+        ClientError: The report cannot be downloaded or read.
     """
-    screen.section("rows by outcome")
-    counts_by_name = counts_by_input(
-        {vendor_id: counts.model_dump() for vendor_id, counts in rows.items()},
-    )
-    fates = []
-    for name in dict.fromkeys(
-        (*RowCounts.model_fields, *PartCounts.model_fields),
-    ):
-        has_rows = any(counts.get(name) for counts in counts_by_name.values())
-        if has_rows or name in ("read", "won"):
-            fates.append(name)
-    table_rows = []
-    for name, counts in counts_by_name.items():
-        cells = [cell_of_count(counts.get(fate)) for fate in fates]
-        table_rows.append([name, *cells])
-    screen.table(("vendor_id", *fates), table_rows, folded=("vendor_id",))
-
-
-def show_changes(screen: Screen, changes: FeedChanges) -> None:
-    """Write the numbers of SKUs that a feed changes, compared with another feed."""
-    screen.section(f"changes from the feed of run {changes.baseline_run_id}")
-    counts = {
-        "SKUs added": changes.added,
-        "removed": changes.removed,
-        "changed": changes.changed,
-        "  price up": changes.price_up,
-        "  price down": changes.price_down,
-        "  back in stock": changes.came_in_stock,
-        "  out of stock": changes.went_out_of_stock,
-        "  other vendor": changes.vendor_changed,
-        "unchanged": changes.unchanged,
-    }
-    _show_counts(screen, counts)
-
-
-def _show_counts(screen: Screen, counts: Mapping[str, int]) -> None:
-    for title, count in counts.items():
-        screen.say(f"{count:>11,}  {title}", indent=2)
+    file_name = "report.json"
+    try:
+        return read_report(links.download(file_name, link))
+    except ValueError as error:
+        raise UnexpectedResponseError(
+            f"{file_name} has a format that this version of relay cannot read.",
+        ) from error
 
 
 def _standing(run: Run) -> str:

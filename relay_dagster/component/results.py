@@ -1,6 +1,6 @@
 """The results of the steps: materializations with their metadata, and the verdicts of checks."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import dagster as dg
@@ -8,7 +8,7 @@ import dagster as dg
 from relay_core.domain.codes import CATALOG
 from relay_core.domain.columns import COLUMNS
 from relay_core.domain.input_names import ids_of
-from relay_core.domain.records import RunFailure
+from relay_core.domain.records import GuardResult, RunFailure
 from relay_core.domain.run_faults import next_action
 from relay_core.normalize.result import NormalizedVendor
 from relay_core.publish.artifacts import NORMALIZED
@@ -263,11 +263,37 @@ def _guard_checks(
             check_name=guard_check(guard),
             passed=not any(result.tripped for result in guard_results),
             severity=_ERROR if holds else _WARN,
+            description=_guard_words(run, names, guard_results),
             metadata={
                 "judged": bool(guard_results),
                 "results": tables.guard_table(guard_results),
             },
         )
+
+
+def _guard_words(
+    run: CandidateRun,
+    names: Names,
+    guard_results: Sequence[GuardResult],
+) -> str | None:
+    """Return the sentences about a guard that trips, and what to do; None if it does not."""
+    sentences = []
+    for result in guard_results:
+        if result.tripped:
+            about = result.vendor_id or result.side
+            subject = (
+                result.guard if about is None else f"{result.guard} of {about}"
+            )
+            sentences.append(
+                f"{subject}: {result.count} of {result.of} ({result.value}) is more than the limit "
+                f"of {result.limit}.",
+            )
+    if sentences and run.findings.is_held:
+        sentences.append(
+            f"To publish the candidate all the same, materialize {names.feed.to_user_string()} "
+            f"alone with the run config {{release: {run.sha256}}}.",
+        )
+    return " ".join(sentences) or None
 
 
 def _failure(run: CandidateRun, failure: RunFailure) -> dg.Failure:

@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 from rich.console import Console
 from rich.table import Table
 
+from relay_core.domain.formats import FORMATS
 from relay_core.domain.input_names import name_of
 from relay_core.merge.row_counts import RowCounts
 from relay_dagster.client.artifacts import ErrorReport
@@ -200,14 +201,14 @@ def left_running(
 
 def head_of_feed(path: Path) -> list[dict[str, Any]]:
     """Return the first rows of a feed of any format."""
-    if path.suffix == ".parquet":
+    feed_format = FORMATS[path.suffix.removeprefix(".")]
+    if not feed_format.has_lines:
         feed = pq.ParquetFile(path).read()
         return list(feed.slice(0, HEAD_ROWS).to_pylist())
     with path.open(newline="", encoding="utf-8") as file:
         rows: Iterator[dict[str, Any]]
-        if path.suffix == ".jsonl":
+        if feed_format.delimiter is None:
             rows = map(json.loads, file)
         else:
-            delimiter = "\t" if path.suffix == ".tsv" else ","
-            rows = csv.DictReader(file, delimiter=delimiter)
+            rows = csv.DictReader(file, delimiter=feed_format.delimiter)
         return list(islice(rows, HEAD_ROWS))

@@ -14,6 +14,7 @@ from typing import NoReturn, Self
 from relay_core.domain import codes
 from relay_core.domain.codes import RunStatus, Stage
 from relay_core.domain.records import RunFailure
+from relay_core.domain.run_codes import class_of
 from relay_core.domain.run_faults import out_of_time
 from relay_core.publish.findings import RunFindings
 from relay_dagster import tags
@@ -247,7 +248,7 @@ class Attempt:
             error_code=code,
             error_message=message,
         )
-        failure_class = codes.class_of(codes.FailureCode.POISON_JOB, code)
+        failure_class = class_of(codes.FailureCode.POISON_JOB, code)
         if failure_class is codes.FailureClass.PLATFORM:
             self._platform.metrics.worker_error(code)
         self.io.drain()

@@ -19,8 +19,11 @@ from relay_core.publish.artifacts import (
 )
 from relay_core.publish.findings import RunFindings
 from relay_core.publish.keys import ArtifactKeys
-from relay_core.publish.report.content import report_html
 from relay_core.publish.reports import errors_json, run_summary_json
+from relay_core.report.contents import report_of
+from relay_core.report.files import files_of
+from relay_core.report.html import report_html
+from relay_core.report.report import Report, report_json
 from relay_dagster.aws.object_store import ObjectStore
 from relay_dagster.execution.concurrent_io import ConcurrentIO
 from relay_dagster.execution.published_copies import unpublish
@@ -42,6 +45,8 @@ class BucketSink:
         self.keys = ArtifactKeys(context.run_id, context.tenant_id)
         # The keys of written artifacts, by name
         self.artifacts: dict[str, str] = {}
+        # The report of the run, once the run has ended
+        self.report: Report | None = None
         # The hashes of the feed and of its channels, by the artifacts' names
         self._sha256_by_name: dict[str, str] = {}
 
@@ -119,6 +124,30 @@ class BucketSink:
             self.artifacts.pop(self.keys.artifact_name(key), None)
         unpublish(self.objects, self.keys)
 
+    def _report_for_people(
+        self,
+        findings: RunFindings,
+        status: RunStatus,
+        other_reports: Iterable[str],
+    ) -> dict[str, bytes]:
+        """Return report.json and report.html by key; they list the run's files.
+
+        ``other_reports`` are the keys of the files that are written with them.
+        """
+        keys = self.keys
+        new_keys = (*other_reports, keys.report_data, keys.report)
+        written = {keys.artifact_name(key): key for key in new_keys}
+        paths = {
+            name: key.removeprefix(keys.prefix)
+            for name, key in {**self.artifacts, **written}.items()
+        }
+        report = report_of(self.context, findings, status, files_of(paths))
+        self.report = report
+        return {
+            keys.report_data: report_json(report),
+            keys.report: report_html(report),
+        }
+
     def write_last(
         self,
         findings: RunFindings,
@@ -128,7 +157,8 @@ class BucketSink:
     ) -> Outcome:
         """Write the reports of a run that ends, and return its outcome.
 
-        They are errors.json, if there are errors, run_summary.json and report.html.
+        They are errors.json, if there are errors, run_summary.json, report.json and
+        report.html.
         """
         started_at = record.started_at or record.requested_at
         errors = errors_json(self.context, findings)
@@ -140,13 +170,12 @@ class BucketSink:
             duration_seconds=(now - started_at).total_seconds(),
             completed_at=now,
         )
+        reports = {self.keys.run_summary: summary}
         if errors is not None:
-            self.write(self.keys.errors, [errors])
-        self.write(self.keys.run_summary, [summary])
-        self.write(
-            self.keys.report,
-            [report_html(self.context, findings, status)],
-        )
+            reports[self.keys.errors] = errors
+        reports |= self._report_for_people(findings, status, reports)
+        for key, content in reports.items():
+            self.write(key, [content])
         self.io.wait()
         return Outcome(
             artifacts=dict(self.artifacts),

@@ -65,9 +65,8 @@ class InputSnapshot:
     now: datetime  # the manifest's instant
     # Returns a tenant's current overrides
     overrides: Callable[[str], OverrideDocument]
-    catalog: VendorConfig | None = (
-        None  # the catalog as a vendor, if there is one
-    )
+    # The catalog as a vendor, if there is one.
+    catalog: VendorConfig | None = None
 
     @property
     def _inputs(self) -> list[VendorConfig]:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from relay_core.domain.errors import is_out_of_memory
-from relay_core.publish.report.content import load_templates
+from relay_core.report.html import load_templates
 from relay_core.validation.row_checks import are_contracts_loaded
 
 CONTRACTS_BYTES = 128 << 20

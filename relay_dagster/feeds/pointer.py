@@ -56,9 +56,8 @@ class Publication:
     how: PublishedBy = PublishedBy.RUN
     # The caller who published it; None for a run's own publication
     by: str | None = None
-    record_count: int | None = (
-        None  # the number of rows; None if it was never noted
-    )
+    # The number of rows; None if it was never noted.
+    record_count: int | None = None
     # The files of channels that were published with the feed
     channels: tuple[ChannelFile, ...] = ()
 
@@ -146,9 +145,8 @@ class FeedPointer:
     revision: int = 0  # grows with every change; a change is conditional on it
     # Not yet reported to Dagster, oldest first
     pending: tuple[Publication, ...] = ()
-    due_at: datetime | None = (
-        None  # the time to report the pending publications
-    )
+    # The time to report the pending publications.
+    due_at: datetime | None = None
 
     @property
     def in_force(self) -> Publication:

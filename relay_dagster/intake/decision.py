@@ -38,9 +38,8 @@ class Discard:
 class KeepWaiting:
     """Store the newer receipt handle, and hide the message."""
 
-    seconds: float | None = (
-        None  # how long; None for the queue's visibility timeout
-    )
+    # How long; None for the queue's visibility timeout.
+    seconds: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,9 +70,8 @@ class MessageFacts:
     refusal: Refuse | Forget | None = None  # why no run can have the message
     # False while the run's tenant is busy, or other runs have waited longer
     is_its_turn: bool = True
-    execution: AttemptState = (
-        AttemptState.ABSENT
-    )  # the state of the latest attempt
+    # The state of the latest attempt.
+    execution: AttemptState = AttemptState.ABSENT
 
 
 def decide(facts: MessageFacts, max_attempts: int) -> tuple[IntakeAction, ...]:

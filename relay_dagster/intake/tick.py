@@ -53,15 +53,12 @@ class IntakeTick:
     # Whether an odd place goes to a run that has waited for its tenant, and not to the
     # queue; callers alternate it from tick to tick
     turns_first: bool = False
-    clock: Callable[[], datetime] = (
-        utc_now  # returns the current instant, aware
-    )
-    monotonic: Callable[[], float] = (
-        time.monotonic
-    )  # returns seconds that only grow
-    dispatched: list[RunRecord] = field(
-        default_factory=list
-    )  # the records so far
+    # Returns the current instant, aware.
+    clock: Callable[[], datetime] = utc_now
+    # Returns seconds that only grow.
+    monotonic: Callable[[], float] = time.monotonic
+    # The records so far.
+    dispatched: list[RunRecord] = field(default_factory=list)
     seen: int = 0  # the number of messages so far
     fault: str = ""  # the fault that ended the tick
 

@@ -48,9 +48,8 @@ class UploadTick:
 
     platform: Platform  # the stores and the queue
     clock: Callable[[], datetime] = utc_now  # tells the time, aware
-    monotonic: Callable[[], float] = (
-        time.monotonic
-    )  # measures durations, in seconds
+    # Measures durations, in seconds.
+    monotonic: Callable[[], float] = time.monotonic
     events: int = 0  # the number of messages that were events
     started: int = 0  # the number of runs that were started
 

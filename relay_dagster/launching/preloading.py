@@ -29,7 +29,7 @@ def load_for_runs() -> None:
     with loaded_for_good():
         for name in _LATE_MODULES:
             import_module(name)
-        from relay_core.publish.report.content import load_templates
+        from relay_core.report.html import load_templates
         from relay_core.validation.row_checks import load_contracts
         from relay_dagster.aws.clients import load_models
         from relay_dagster.definitions import defs

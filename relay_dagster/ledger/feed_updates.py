@@ -25,9 +25,8 @@ class FeedUpdates:
     """Makes the updates of feed pointers."""
 
     runs: RunStore  # reads pointers and held runs
-    keep: (
-        int  # the number of a tenant's publications that can be published again
-    )
+    # The number of a tenant's publications that can be published again.
+    keep: int
     clock: Callable[[], datetime]  # returns the current instant, aware
 
     def publish(

@@ -35,9 +35,8 @@ class Submission:
     # Returns the pause of a tenant's runs
     pause_of: Callable[[str], Pause | None]
     configs: TenantStore  # reads configs
-    runs_per_hour: int | None = (
-        None  # the quota of a tenant's callers; None for none
-    )
+    # The quota of a tenant's callers; None for none.
+    runs_per_hour: int | None = None
 
     def submit(
         self,

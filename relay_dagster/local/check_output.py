@@ -11,7 +11,7 @@ from relay_core.columnar.arrow_start import use_arrow_alone
 from relay_core.config.reading.json_patch import Path, apply_patch
 from relay_core.domain.errors import UnsupportedSchemaVersionError
 from relay_core.library.checks import FileCheck, FilesCheck, check_files
-from relay_core.library.runner import Request
+from relay_core.library.requests import Request
 from relay_core.onboarding import findings
 from relay_core.publish.findings import RunFindings
 

@@ -5,20 +5,19 @@ from __future__ import annotations
 import gc
 import json
 import sys
-from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from relay_core.domain.run_faults import counted, next_action
+from relay_core.domain.run_faults import next_action
 from relay_core.publish.keys import ArtifactKeys
 from relay_dagster.local.options import parser
 from relay_dagster.local.request import UsageError, read_request
 
 if TYPE_CHECKING:
-    from relay_core.library.runner import LocalRun, Request
+    from relay_core.library.requests import Request
+    from relay_core.library.runner import LocalRun
     from relay_core.publish.findings import RunFindings
-    from relay_core.publish.product_lists import CatalogFindings
     from relay_dagster.settings import LimitSettings
 
 _KEYS = ArtifactKeys("", "")
@@ -72,7 +71,7 @@ def _settings() -> LimitSettings:
 
 def _report(request: Request, run: LocalRun, output_dir: Path) -> int:
     """Print the result of a run, and return the exit status."""
-    lines = _count_lines(run.findings)
+    lines = list(run.report.lines)
     if run.findings.failure is not None:
         _report_failure(request, run.findings, lines, output_dir)
         return 1
@@ -132,49 +131,3 @@ def _report_failure(
         print(f"  {line}", file=sys.stderr)
     message = " ".join(failure.error_message.splitlines())
     print(f"{failure.error_code}: {message}", file=sys.stderr)
-
-
-def _count_lines(findings: RunFindings) -> list[str]:
-    """Return the lines about the counts of a run."""
-    counts = findings.counts()
-    fault_counts: Counter[str] = Counter()
-    for vendor in findings.normalized:
-        fault_counts += Counter(vendor.fault_counts)
-    lines = [
-        f"{counted(counts['total_rows'], 'row')} read, {counts['invalid_rows']:,} rejected"
-        f"{_listed(fault_counts)}",
-    ]
-    if findings.failure is None:
-        skus = counted(findings.record_count, "SKU")
-        lines.append(f"{skus} in the merged feed")
-    if findings.catalog is not None:
-        lines += _catalog_lines(findings.catalog)
-    warnings = findings.counted_warnings()
-    if warnings:
-        lines.append(f"warnings{_listed(warnings)}")
-    return lines
-
-
-def _catalog_lines(catalog: CatalogFindings) -> list[str]:
-    """Return the lines about the rows that match the catalog, and those that don't."""
-    matched: Counter[str] = Counter()
-    for counts in catalog.matched_by.values():
-        matched += Counter(counts)
-    lines = [f"{matched.total():,} rows matched{_listed(matched)}"]
-    if catalog.unmatched_count:
-        lines.append(
-            f"{catalog.unmatched_count:,} rows without a product: {_KEYS.unmatched}",
-        )
-    if catalog.uncovered_count:
-        lines.append(
-            f"{catalog.uncovered_count:,} products without an offer: "
-            f"{_KEYS.uncovered}",
-        )
-    return lines
-
-
-def _listed(counts: Mapping[str, int]) -> str:
-    if not counts:
-        return ""
-    texts = [f"{code} {count:,}" for code, count in sorted(counts.items())]
-    return f": {', '.join(texts)}"

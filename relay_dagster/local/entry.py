@@ -77,7 +77,7 @@ def local() -> None:
     """Run or check a config over files of this machine, without a server.
 
     The files are those of `--vendor-file`, and otherwise those of `inbound.path` in the
-    config. The exit status is 0 if there is a feed, 1 if the run fails (its reports say
-    why), 2 for bad usage or a bad config (nothing is written), and 3 if guards put the
-    feed on hold. With `--check`, it is 0 if a run would not fail, and otherwise 1.
+    config. The exit status is 0 if there is a feed, and 1 if the run fails. It is 2 for
+    bad usage or a bad config, and nothing is written then. It is 3 if guards put the feed
+    on hold. With `--check`, it is 0 if a run would not fail, and otherwise 1.
     """

@@ -50,7 +50,7 @@ SOURCES = (
         "Bundled sample tenant, such as acme_parts, in place of CONFIG.",
     ),
 )
-"""The places of a config, of which a command line names one."""
+"""The places of a config. A command line names one of them."""
 OPTIONS = (
     Option(
         "--vendor-file",

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from relay_core.config import Override, TenantConfig
     from relay_core.domain.limits import Limits
     from relay_core.library.inputs import InputFiles
-    from relay_core.library.runner import Request
+    from relay_core.library.requests import Request
     from relay_core.mapped_files import InputFile
     from relay_core.publish.state import Baseline
     from relay_dagster.settings import LimitSettings
@@ -75,7 +75,7 @@ def read_request(
     from relay_core.domain.errors import UnsupportedSchemaVersionError
     from relay_core.domain.records import RunContext
     from relay_core.library.configs import loaded
-    from relay_core.library.runner import Request
+    from relay_core.library.requests import Request
 
     requested_at = _moment(arguments.now)
     limits = settings.limits
@@ -95,17 +95,15 @@ def read_request(
     else:
         vendor_ids = {vendor.vendor_id for vendor in config.vendors}
         tenant_id = config.tenant_id
-    files = _input_files(arguments, config, vendor_ids, limits)
     run_id = arguments.run_id or str(uuid.uuid4())
-    overrides = _overrides(arguments.overrides, vendor_ids or (), requested_at)
     request = Request(
         document,
         config,
         RunContext(run_id, tenant_id, requested_at),
-        files,
+        _input_files(arguments, config, vendor_ids, limits),
         unsupported,
         _baseline(arguments.baseline),
-        overrides,
+        _overrides(arguments.overrides, vendor_ids or (), requested_at),
         limits,
     )
     return LocalRequest(

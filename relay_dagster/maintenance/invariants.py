@@ -53,9 +53,8 @@ class Finding:
 class Extent:
     """The extent of an examination."""
 
-    reads_bytes: bool = (
-        False  # whether the live feeds are read whole and hashed
-    )
+    # Whether the live feeds are read whole and hashed.
+    reads_bytes: bool = False
     # The part of the runs' artifacts and of the feeds kept for a rollback to look for, without
     # dead letters, because reading those hides them from the sweep for a while. None for all
     part: int | None = None

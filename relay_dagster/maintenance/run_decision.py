@@ -94,9 +94,8 @@ class RunFacts:
     execution: AttemptState
     now: datetime
     silent_seconds: float = 0  # since the last change of its sign of life
-    is_its_turn: bool = (
-        False  # the tenant is free, and no other run has waited longer
-    )
+    # The tenant is free, and no other run has waited longer.
+    is_its_turn: bool = False
 
     def since(self, instant: datetime | None) -> timedelta:
         """Return the time since an instant, zero if there is none."""

@@ -5,7 +5,7 @@ from contextlib import closing, suppress
 from relay_core.config import TenantConfig
 from relay_core.domain.codes import RunStatus
 from relay_core.domain.errors import RelayError
-from relay_core.publish.findings import RunFindings
+from relay_core.publish.findings import RunFindings, RunScope
 from relay_dagster.execution.bucket_sink import BucketSink
 from relay_dagster.execution.concurrent_io import ConcurrentIO
 from relay_dagster.runs.model import Outcome, RunRecord
@@ -46,13 +46,13 @@ def _findings(platform: Platform, record: RunRecord) -> RunFindings:
     """Return the findings that are known from only the record and the config."""
     config = _config_of(platform, record)
     if config is None:
-        return RunFindings(vendor_ids=record.vendors or ())
+        return RunFindings(scope=RunScope(record.vendors or ()))
     vendor_ids = [vendor.vendor_id for vendor in config.vendors]
     selected = vendor_ids
     if record.vendors is not None:
         # A job from elsewhere may name vendors that the config does not have.
         selected = [name for name in vendor_ids if name in record.vendors]
-    return RunFindings(
+    scope = RunScope(
         vendor_ids=selected,
         vendor_count=len(vendor_ids),
         of_all_vendors=record.vendors is None,
@@ -60,6 +60,7 @@ def _findings(platform: Platform, record: RunRecord) -> RunFindings:
         timezone=config.timezone,
         limits=platform.settings.limits,
     )
+    return RunFindings(scope=scope)
 
 
 def _config_of(platform: Platform, record: RunRecord) -> TenantConfig | None:

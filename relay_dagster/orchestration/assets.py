@@ -22,6 +22,7 @@ from relay_dagster.execution.attempt import Attempt, Launch, RunStoppedError
 from relay_dagster.execution.session import ASSETS, RunSession
 from relay_dagster.external_errors import INTERNAL_ERROR, error_code_of
 from relay_dagster.orchestration import checks, metadata
+from relay_dagster.orchestration.column_lineage import service_lineage
 from relay_dagster.orchestration.feed_events import PUBLISHED_FEED, freshness
 from relay_dagster.orchestration.jobs import tenant_partitions
 from relay_dagster.orchestration.metadata_tables import column_schema
@@ -180,7 +181,11 @@ def merged_inventory(
         run.pin_inputs()
         compared = run.merge()
         merged = compared.merged
-        results = [*checks.merged_results(merged, run.attempt.findings)]
+        results = [
+            *checks.merged_results(
+                merged, run.attempt.findings, run.attempt.sink.context
+            )
+        ]
         try:
             run.write(compared)
         except (RunStoppedError, ContractBrokenError):
@@ -189,7 +194,12 @@ def merged_inventory(
         run.attempt.end()
     # Only now is it materialized: a run that was cancelled at the last moment has not got here.
     # A result's own metadata would be stored a second time, with the step's output.
-    context.add_asset_metadata(metadata.merged_metadata(merged, run.attempt))
+    context.add_asset_metadata(
+        {
+            **service_lineage(merged.config, fetched_inventory.key),
+            **metadata.merged_metadata(merged, run.attempt),
+        },
+    )
     yield dg.MaterializeResult(
         check_results=results,
         data_version=dg.DataVersion(str(run.attempt.record.feed_sha256)),

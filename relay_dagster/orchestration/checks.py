@@ -10,13 +10,18 @@ from typing import Any
 import dagster as dg
 
 from relay_core.config import ErrorPolicy
+from relay_core.domain.records import RunContext
 from relay_core.merge.result import MergedInventory
 from relay_core.normalize.result import NormalizedVendor
 from relay_core.publish.findings import RunFindings
+from relay_core.report.chapters import guards, quarantine
+from relay_core.report.ended_run import EndedRun
+from relay_core.report.report import Chapter
 from relay_core.validation.error_policy import judge_policy
 from relay_dagster.orchestration import metadata_tables as tables
 from relay_dagster.orchestration.feed_events import FEED_IS_FRESH
 from relay_dagster.orchestration.jobs import tenant_partitions
+from relay_dagster.orchestration.report_metadata import tables_of
 
 
 def _specs(asset: str, **descriptions: str) -> tuple[dg.AssetCheckSpec, ...]:
@@ -99,6 +104,7 @@ def normalized_results(
 def merged_results(
     merged: MergedInventory,
     findings: RunFindings,
+    context: RunContext,
 ) -> Iterator[dg.AssetCheckResult]:
     """Yield the result of each check on the merged rows."""
     schema_check, uniqueness_check, guards_check = MERGED_CHECKS
@@ -132,8 +138,18 @@ def merged_results(
         severity=severity,
         metadata={
             "judged": findings.guards is not None,
-            "guards": tables.guard_table(findings.guards or ()),
             "quarantined": findings.quarantined or 0,
-            "quarantine": tables.quarantine_table(findings),
+            **tables_of(_chapters_on_guards(findings, context)),
         },
     )
+
+
+def _chapters_on_guards(
+    findings: RunFindings, context: RunContext
+) -> Iterator[Chapter]:
+    """Yield what the run's report says of what the guards judge."""
+    run = EndedRun.of(context, findings, findings.status)
+    for make in (guards.chapter, quarantine.chapter):
+        chapter = make(run)
+        if chapter is not None:
+            yield chapter

@@ -44,9 +44,8 @@ class Duty:
     seconds: float  # its time limit
     # Does the duty; the result goes into the sentence
     act: Callable[[DagsterOccasion, Any], object]
-    memory: type[Memory] = (
-        Memory  # the values that are kept until the next time
-    )
+    # The values that are kept until the next time.
+    memory: type[Memory] = Memory
     sentence: str = "{}"  # for the tick's line
 
 

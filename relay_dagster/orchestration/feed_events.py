@@ -23,6 +23,7 @@ from relay_dagster.maintenance.housekeeping import Memory
 from relay_dagster.orchestration.dagster_history import DagsterHistory
 from relay_dagster.orchestration.dagster_instance import DagsterOccasion
 from relay_dagster.orchestration.metadata import report_link
+from relay_dagster.orchestration.report_metadata import COMMAND_LABEL
 from relay_dagster.triggers.rules import TriggerState, late_at
 from relay_dagster.work.queue import LeasedItem
 from relay_dagster.work.worker import Worker
@@ -172,7 +173,8 @@ class PublicationReporter:
             "released_at": timestamp(publication.published_at),
         }
         for name, value in held_event.metadata.items():
-            if name not in metadata and name != "to_release":
+            is_command = name.startswith(COMMAND_LABEL)
+            if name not in metadata and not is_command:
                 metadata[name] = value
         event = _materialization(MERGED, tenant_id, publication, metadata)
         instance.report_runless_asset_event(event)

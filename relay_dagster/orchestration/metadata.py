@@ -5,8 +5,7 @@ expires is stored: a file has its ``s3://`` address, and the report a link that 
 answers. ``relay runs show`` and the API give links to the files.
 """
 
-from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import dagster as dg
@@ -18,15 +17,20 @@ from relay_core.publish.artifacts import (
     belongs_to_run,
     in_order,
 )
-from relay_core.publish.feed import fields_of, preview
-from relay_core.publish.findings import RunFindings
+from relay_core.publish.feed import preview
+from relay_core.publish.files.fields import fields_of
 from relay_core.publish.reports import timestamp
 from relay_dagster.execution.attempt import Attempt
 from relay_dagster.execution.bucket_sink import BucketSink
 from relay_dagster.execution.pinned_inputs import PinnedInputs
 from relay_dagster.orchestration import metadata_tables as tables
 from relay_dagster.orchestration.jobs import REPORT_PATH
-from relay_dagster.runs.model import Hold, RunRecord
+from relay_dagster.orchestration.report_metadata import (
+    commands_of,
+    facts_of,
+    tables_of,
+)
+from relay_dagster.runs.model import RunRecord
 
 PREVIEW_ROWS = 10
 
@@ -79,21 +83,22 @@ def merged_metadata(
     columns = [(field.header, field.source.kind) for field in fields]
     headers = [field.header for field in fields]
     first_rows = preview(merged, PREVIEW_ROWS)
+    report = attempt.sink.report
+    chapters = () if report is None else report.chapters
     return {
-        **_run_facts(merged, findings, attempt.record),
+        **_run_facts(merged, attempt.record),
+        **facts_of(chapters),
+        **commands_of(chapters),
+        **_seconds(attempt.record),
         **tables.column_schema(columns),
         # Dagster keeps the order: links come before the long tables.
         **_artifact_paths(attempt.sink, _run_files(attempt.sink)),
+        **tables_of(chapters),
+        # The report has the first vendors of these tables, and fewer counts.
         "vendors": tables.vendor_table(vendors, wins=findings.skus_won),
         "rows": tables.row_table(findings.rows),
         "errors_by_code": tables.fault_table(vendors),
-        **_matched(findings),
-        "guards": tables.guard_table(findings.guards or ()),
-        "quarantine": tables.quarantine_table(findings),
-        "rules": tables.applied_rule_table(findings.rules),
-        "warnings": tables.warning_table(findings.counted_warnings()),
         "preview": tables.text_table(headers, first_rows),
-        **tables.channel_tables(findings.channels),
     }
 
 
@@ -126,19 +131,8 @@ def failure_metadata(attempt: Attempt) -> dict[str, Any]:
 # --- parts of the metadata -------------------------------------------------------------
 
 
-def _matched(findings: RunFindings) -> dict[str, Any]:
-    """Return the table of matched rows; nothing without a catalog."""
-    if findings.catalog is None:
-        return {}
-    return {"matched_by": tables.matched_table(findings.catalog.matched_by)}
-
-
-def _run_facts(
-    merged: MergedInventory,
-    findings: RunFindings,
-    record: RunRecord,
-) -> dict[str, Any]:
-    """Return the numbers and texts of a run that has merged, in their order."""
+def _run_facts(merged: MergedInventory, record: RunRecord) -> dict[str, Any]:
+    """Return what the record says of a run that has merged, and the rows of its feed."""
     facts: dict[str, Any] = {
         "run_id": record.run_id,
         "status": str(record.status),
@@ -149,58 +143,22 @@ def _run_facts(
     next_run = merged.config.next_run_after(ended_at)
     if next_run is not None:
         facts["next_run_at"] = timestamp(next_run)
-    if record.hold is not None:
-        facts |= _hold(record.run_id, record.hold)
     facts["dagster/row_count"] = merged.record_count
-    facts |= _row_counts(findings.normalized)
-    facts["rows_merged"] = merged.record_count
-    facts |= _sums("rows", [rows.as_dict() for rows in findings.rows.values()])
-    facts["unpriced_skus"] = merged.unpriced_skus
-    if findings.quarantined is not None:
-        facts["quarantined"] = findings.quarantined
-    if findings.catalog is not None:
-        numbers = findings.catalog.as_dict()
-        numbers = {
-            name: count
-            for name, count in numbers.items()
-            if name != "matched_by" and count is not None
-        }
-        facts |= _sums("catalog", [numbers])
-    if findings.changes is not None:
-        facts["baseline_run_id"] = findings.changes.baseline_run_id
-        facts |= _sums("changes", [findings.changes.counts])
-    facts |= _sums(
-        "rules",
-        [{str(rule.did): rule.count} for rule in findings.rules],
-    )
-    if record.started_at is not None and record.finished_at is not None:
-        for stage, seconds in record.stage_times(record.finished_at).items():
-            facts[f"seconds/{stage}"] = round(seconds, 3)
-        duration = record.finished_at - record.started_at
-        facts["seconds/total"] = round(duration.total_seconds(), 3)
     return facts
 
 
-def _hold(run_id: str, hold: Hold) -> dict[str, str]:
-    """Return the guards that keep the feed on hold, and the command that releases it."""
-    guards = sorted(hold.guard_names)
-    command = [f"relay feed release {run_id} --sha256 {hold.sha256}"]
-    command += [f"--guard {guard}" for guard in guards]
-    command.append("--reason ...")
-    return {"held_by": ", ".join(guards), "to_release": " ".join(command)}
-
-
-def _sums(
-    label: str,
-    parts: Iterable[Mapping[str, int | None]],
-) -> dict[str, int]:
-    """Return the sum of each count over the parts, which are vendors or rules."""
-    sums: Counter[str] = Counter()
-    for part in parts:
-        sums.update(
-            {f"{label}/{name}": count or 0 for name, count in part.items()},
-        )
-    return dict(sums)
+def _seconds(record: RunRecord) -> dict[str, float]:
+    """Return the duration of each stage of a run and of the whole."""
+    if record.started_at is None or record.finished_at is None:
+        return {}
+    times = record.stage_times(record.finished_at)
+    seconds = {
+        f"seconds/{stage}": round(stage_seconds, 3)
+        for stage, stage_seconds in times.items()
+    }
+    duration = record.finished_at - record.started_at
+    seconds["seconds/total"] = round(duration.total_seconds(), 3)
+    return seconds
 
 
 def _row_counts(vendors: Sequence[NormalizedVendor]) -> dict[str, int]:

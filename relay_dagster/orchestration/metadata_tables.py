@@ -1,4 +1,4 @@
-"""Tables for Dagster's pages: inputs, vendors, rows, errors, guards, and rules of a run."""
+"""Tables for Dagster's pages: inputs, vendors, rows, and errors of a run."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import chain
@@ -6,20 +6,12 @@ from typing import Any
 
 import dagster as dg
 
-from relay_core.domain.codes import MATCH_KEYS
 from relay_core.domain.columns import REQUIRED_COLUMNS, Kind
 from relay_core.domain.input_names import counts_by_input
-from relay_core.domain.records import GuardResult
 from relay_core.merge.result import MergedInventory
 from relay_core.merge.row_counts import RowCounts
 from relay_core.normalize.result import NormalizedVendor
-from relay_core.publish.applied_rules import AppliedRule
-from relay_core.publish.artifacts import CHANNEL
-from relay_core.publish.channels import ChannelSummary
-from relay_core.publish.findings import RunFindings
-from relay_core.publish.quarantine import QUARANTINE_COLUMNS
 
-_MAX_QUARANTINED = 100
 _NEVER_NULL = (*REQUIRED_COLUMNS, "vendor_id", "updated_at")
 
 
@@ -46,20 +38,6 @@ def text_table(
         [[row[header] for header in headers] for row in rows],
         dict.fromkeys(headers, "string"),
     )
-
-
-def channel_tables(
-    channels: Sequence[ChannelSummary],
-) -> dict[str, dg.TableMetadataValue]:
-    """Return the rows of each channel, and the first rows of each file, by label."""
-    if not channels:
-        return {}
-    counts = [(channel.channel_id, channel.rows) for channel in channels]
-    tables = {"channels": table(counts, {"channel": "string", "rows": "int"})}
-    for channel in channels:
-        label = CHANNEL.name_for(channel=channel.channel_id)
-        tables[label] = text_table(channel.headers, channel.first_rows)
-    return tables
 
 
 def column_schema(
@@ -145,19 +123,6 @@ def row_table(counts: Mapping[str, RowCounts]) -> dg.TableMetadataValue:
     return table(rows, columns)
 
 
-def matched_table(
-    matched_by: Mapping[str, Mapping[str, int]],
-) -> dg.TableMetadataValue:
-    """Return the number of each vendor's rows that each key matched."""
-    columns = {"vendor_id": "string"}
-    columns |= dict.fromkeys(MATCH_KEYS, "int")
-    matched_rows = [
-        (vendor_id, *counts.values())
-        for vendor_id, counts in matched_by.items()
-    ]
-    return table(matched_rows, columns)
-
-
 def fault_table(vendors: Sequence[NormalizedVendor]) -> dg.TableMetadataValue:
     """Return the number of entries of each error code by vendor, the most frequent first."""
     rows: list[tuple[str, str, int]] = []
@@ -181,68 +146,9 @@ def winner_table(merged: MergedInventory) -> dg.TableMetadataValue:
     )
 
 
-def warning_table(counts: Mapping[str, int]) -> dg.TableMetadataValue:
-    """Return the number of entries of each warning."""
-    rows = [(str(code), count) for code, count in sorted(counts.items())]
-    return table(rows, {"warning": "string", "entries": "int"})
-
-
 def rule_table(merged: MergedInventory) -> dg.TableMetadataValue:
     """Return the rules of the merged schema that rows break, with the number of rows."""
     rows = [
         (rule.column, rule.rule, len(rule.rows)) for rule in merged.broken_rules
     ]
     return table(rows, {"column": "string", "rule": "string", "rows": "int"})
-
-
-def applied_rule_table(rules: Sequence[AppliedRule]) -> dg.TableMetadataValue:
-    """Return the effects of the tenant's own rules."""
-    rows = [
-        (rule.path, rule.rule, rule.vendor_id or "", rule.did, rule.count)
-        for rule in rules
-    ]
-    columns = dict.fromkeys(("path", "rule", "vendor_id", "did"), "string")
-    columns["count"] = "int"
-    return table(rows, columns)
-
-
-def quarantine_table(findings: RunFindings) -> dg.TableMetadataValue:
-    """Return the first SKUs that keep their published price, as quarantine.csv lists them."""
-    suspects = findings.first_quarantined(_MAX_QUARANTINED)
-    rows = (
-        [suspect[name] for name in QUARANTINE_COLUMNS] for suspect in suspects
-    )
-    return table(rows, dict.fromkeys(QUARANTINE_COLUMNS, "string"))
-
-
-def guard_table(results: Sequence[GuardResult]) -> dg.TableMetadataValue:
-    """Return the results of the guards: the value against the limit, with examples."""
-    columns = {
-        "guard": "string",
-        "about": "string",
-        "tripped": "boolean",
-        "value": "string",
-        "limit": "string",
-        "count": "int",
-        "of": "int",
-        "examples": "string",
-    }
-    rows = []
-    for result in results:
-        examples = [
-            f"{example['sku']}: {example['before']} -> {example['after']}"
-            for example in result.examples
-        ]
-        rows.append(
-            (
-                result.guard,
-                result.vendor_id or result.side or "",
-                result.tripped,
-                result.value,
-                result.limit,
-                result.count,
-                result.of,
-                ", ".join(examples),
-            ),
-        )
-    return table(rows, columns)

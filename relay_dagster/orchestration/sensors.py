@@ -89,9 +89,8 @@ _TickResult = dg.SensorResult | dg.SkipReason
 class _Ticks:
     """The tick of each sensor."""
 
-    sender: Callable[
-        [], "Sender"
-    ]  # returns the one sender, which outlives a tick
+    # Returns the one sender, which outlives a tick.
+    sender: Callable[[], "Sender"]
     # Returns the transfers of the process, which outlive a tick
     transfers: Callable[[], "Transfers"]
     wait_seconds: float

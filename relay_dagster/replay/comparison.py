@@ -13,19 +13,18 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 import pyarrow as pa
-import pyarrow.csv as pa_csv
-import pyarrow.json as pa_json
 import pyarrow.parquet as pq
 
+from relay_core.domain.formats import FORMATS
+from relay_core.publish.files.writers import WRITERS
 from relay_dagster.replay.engine import KEYS
 from relay_dagster.replay.run_artifacts import RunArtifacts
 
 if TYPE_CHECKING:
     import pandas as pd
 
-_CONTEXT_BYTES = (
-    500  # how much of a line is shown before and after a difference
-)
+# How much of a line is shown before and after a difference.
+_CONTEXT_BYTES = 500
 _BATCH_ROWS = 1 << 16
 _PACKED = ".gz"
 _KEYS = (["vendor_id", "row_number"], ["sku"])
@@ -148,7 +147,8 @@ class ComparingSink:
         return len(digests) == 2 and digests[0] == digests[1]
 
     def _first_difference(self, file_format: str) -> Difference | None:
-        if file_format == "parquet":
+        has_rows = file_format in FORMATS and FORMATS[file_format].is_binary
+        if has_rows:
             return first_differing_row(
                 self._run_path.read_bytes(),
                 self._replayed_path.read_bytes(),
@@ -251,24 +251,9 @@ def _rows_by_key(table: pa.Table) -> "pd.DataFrame":
 
 
 def _read_table(path: Path, file_format: str) -> pa.Table:
-    """Return a file of rows as a table; all cells of a CSV or TSV file are texts."""
-    if file_format == "parquet":
-        return pq.read_table(path)
-    if file_format == "jsonl":
-        return pa_json.read_json(path)
-    parsing = pa_csv.ParseOptions(
-        delimiter="\t" if file_format == "tsv" else ",",
-        newlines_in_values=True,
-    )
-    with path.open("rb") as file:
-        names = pa_csv.open_csv(file, parse_options=parsing).schema.names
-    types = dict.fromkeys(names, pa.string())
-    conversion = pa_csv.ConvertOptions(column_types=types)
-    return pa_csv.read_csv(
-        path,
-        parse_options=parsing,
-        convert_options=conversion,
-    )
+    """Return a file of rows as a table; a file of another format is read as CSV."""
+    writer = WRITERS.get(file_format, WRITERS["csv"])
+    return writer.table(path)
 
 
 def _columns_as_text(schema: pa.Schema) -> str:

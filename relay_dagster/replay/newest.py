@@ -21,7 +21,7 @@ from rich.console import Console
 from relay_core.domain.errors import ConfigError
 from relay_core.domain.records import ENGINE_VERSION
 from relay_core.publish.artifacts import FEED, NORMALIZED, artifact_named
-from relay_core.publish.report.templating import pages
+from relay_core.report.templating import pages
 from relay_dagster.client.api_client import ApiClient, tenant_path
 from relay_dagster.client.errors import ClientError
 from relay_dagster.client.session import Session

@@ -22,7 +22,6 @@ from relay_core.validation.comparison import Comparison, FeedFigures
 from relay_dagster.client.config_files import read_config_file
 from relay_dagster.client.errors import BadUsageError, ClientError
 from relay_dagster.client.hold_report import show_guard
-from relay_dagster.client.run_report import show_changes
 from relay_dagster.client.session import (
     Output,
     Session,
@@ -202,7 +201,7 @@ class Rehearsal:
                     f"{side}: {outcome['error_code']}: {outcome['error_message']}",
                 )
         if self.changes is not None:
-            show_changes(
+            _show_changes(
                 screen,
                 FeedChanges.model_validate(self.changes.as_dict()),
             )
@@ -321,3 +320,21 @@ def _show_moves(screen: Screen, title: str, moves: Sequence[PriceMove]) -> None:
         screen.section(title)
     for move in moves:
         screen.say(f"{move.sku}: {move.before} -> {move.after}", indent=2)
+
+
+def _show_changes(screen: Screen, changes: FeedChanges) -> None:
+    """Write the numbers of SKUs that a feed changes, compared with another feed."""
+    screen.section(f"changes from the feed of run {changes.baseline_run_id}")
+    counts = {
+        "SKUs added": changes.added,
+        "removed": changes.removed,
+        "changed": changes.changed,
+        "  price up": changes.price_up,
+        "  price down": changes.price_down,
+        "  back in stock": changes.came_in_stock,
+        "  out of stock": changes.went_out_of_stock,
+        "  other vendor": changes.vendor_changed,
+        "unchanged": changes.unchanged,
+    }
+    for title, count in counts.items():
+        screen.say(f"{count:>11,}  {title}", indent=2)

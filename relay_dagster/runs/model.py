@@ -346,12 +346,10 @@ class TenantLock:
     tenant_id: str
     holder: str | None = None  # the run that has the lock
     waiters: tuple[str, ...] = ()  # the runs that wait for it, in their order
-    consecutive_failures: int = (
-        0  # the number of runs that have failed since a success
-    )
-    served_at: datetime | None = (
-        None  # the end of the last run that has executed
-    )
+    # The number of runs that have failed since a success.
+    consecutive_failures: int = 0
+    # The end of the last run that has executed.
+    served_at: datetime | None = None
 
     @property
     def active_run_id(self) -> str | None:

@@ -45,17 +45,14 @@ class PollSchedule:
     """The number of a run's attempts, the waits between them, and its checks."""
 
     max_attempts: int = 3
-    base_seconds: float = (
-        10  # the wait before the second attempt; each next is thrice
-    )
+    # The wait before the second attempt; each next is thrice.
+    base_seconds: float = 10
     max_seconds: float = 300  # the longest wait between attempts
     stale_seconds: float = 90  # the silence after which an attempt is dead
-    visibility_seconds: float = (
-        300  # how long a received message stays out of sight
-    )
-    message_lost_seconds: float = (
-        3600  # the silence after which a message is lost
-    )
+    # How long a received message stays out of sight.
+    visibility_seconds: float = 300
+    # The silence after which a message is lost.
+    message_lost_seconds: float = 3600
 
     def attempts_of(self, record: RunRecord) -> int:
         """Return how many attempts a run has; a run that Dagster started has one."""

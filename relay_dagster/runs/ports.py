@@ -19,9 +19,8 @@ class Page(Generic[_Item]):
     """A page of a listing, newest first."""
 
     items: tuple[_Item, ...]
-    next_cursor: str | None = (
-        None  # the cursor of the next page; None on the last
-    )
+    # The cursor of the next page; None on the last.
+    next_cursor: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

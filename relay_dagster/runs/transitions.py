@@ -59,12 +59,10 @@ class Transition:
     """A named way from one status to another."""
 
     name: str
-    sources: tuple[
-        RunStatus, ...
-    ]  # the statuses it starts from; none for a new record
-    target: (
-        RunStatus | None
-    )  # the status it leads to; None keeps the record's status
+    # The statuses it starts from; none for a new record.
+    sources: tuple[RunStatus, ...]
+    # The status it leads to; None keeps the record's status.
+    target: RunStatus | None
     made_by: str  # who makes it
     meaning: str  # the reason for it
 

@@ -42,9 +42,8 @@ class CheckedUpload:
     """An input's latest upload and its check."""
 
     tenant_input: Input
-    file: (
-        ObjectInfo | None
-    )  # None if the input has no upload, or does not use S3
+    # None if the input has no upload, or does not use S3.
+    file: ObjectInfo | None
     # The check, or the reason why the bytes cannot be read at all. None without a file.
     result: FeedCheck | str | None
 

@@ -84,9 +84,8 @@ class AuditEntry:
     action: Action
     tenant_id: str | None  # None for an act on all tenants
     actor: Actor
-    target: (
-        str | None
-    )  # the id of the run, key, link, ... that the act is about
+    # The id of the run, key, link, ... that the act is about.
+    target: str | None
     details: Mapping[str, Any] = field(default_factory=dict)
     request_id: str | None = None
     address: str | None = None

@@ -48,9 +48,8 @@ class Deletion:
     removed: Mapping[str, int] = field(default_factory=dict)
     # Whether the keys are being searched; no new tenant in the meantime
     is_swept: bool = False
-    due_at: datetime | None = (
-        None  # when the deletion goes on; None for never again
-    )
+    # When the deletion goes on; None for never again.
+    due_at: datetime | None = None
     revision: int = 0
 
     @property

@@ -60,9 +60,8 @@ class Allowance:
     # The error of a response that has more bytes
     bytes_error: str = "the headers of the response are too large"
     pace: Pace | None = None  # None if the speed does not matter
-    monotonic: Callable[[], float] = (
-        time.monotonic
-    )  # tells the time, in seconds
+    # Tells the time, in seconds.
+    monotonic: Callable[[], float] = time.monotonic
 
     def __post_init__(self) -> None:
         """Begin to count."""

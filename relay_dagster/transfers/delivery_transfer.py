@@ -29,9 +29,9 @@ from relay_dagster.feeds.pointer import (
     file_of,
 )
 from relay_dagster.transfers.allowance import Allowance, CallError
+from relay_dagster.transfers.doors import Upload, Visit, client_of
 from relay_dagster.transfers.pull_transfer import destination_of, secret_for
 from relay_dagster.transfers.room import TransferRoom
-from relay_dagster.transfers.sftp_upload import SftpUpload, open_upload
 from relay_dagster.wiring import Platform
 from relay_dagster.work.item import LeaseLostError
 from relay_dagster.work.queue import LeasedItem
@@ -224,20 +224,16 @@ class DeliveryTransfer:
         secret: str,
     ) -> None:
         """Send a file under a name."""
-        with (
-            self.room.upload(file.size) as allowance,
-            open_upload(
-                destination,
-                name,
-                secret,
-                allowance,
-                host_key=self.delivery.host_key,
-            ) as upload,
-        ):
-            self._send(file, upload, allowance)
+        open_upload = client_of(destination).open_upload
+        if open_upload is None:
+            raise CallError("a server of this URL takes no files")
+        with self.room.upload(file.size) as allowance:
+            visit = Visit(destination, secret, allowance)
+            with open_upload(self.delivery, visit, name) as upload:
+                self._send(file, upload, allowance)
 
     def _send(
-        self, file: FileToSend, upload: SftpUpload, allowance: Allowance
+        self, file: FileToSend, upload: Upload, allowance: Allowance
     ) -> None:
         """Write the file beside its name, and rename it while the lease holds."""
         for chunk in _unhurried(file.chunks, allowance):

@@ -29,9 +29,8 @@ from relay_dagster.transfers.allowance import (
     EmptyFileError,
     UnfitFileError,
 )
-from relay_dagster.transfers.https import open_https
+from relay_dagster.transfers.doors import Folder, Visit, client_of
 from relay_dagster.transfers.room import TransferRoom
-from relay_dagster.transfers.sftp import SftpFolder, open_folder, open_sftp
 from relay_dagster.triggers import file_series, pulls
 from relay_dagster.triggers.file_series import NO_FILES, ListedFile, Survey
 from relay_dagster.triggers.pulled_files import (
@@ -138,9 +137,10 @@ class Transfer:
             )
         max_bytes = self.platform.settings.max_feed_bytes
         with self.request.room.transfer(max_bytes) as allowance:
+            visit = Visit(destination, secret, allowance)
             if self.request.tenant_input.has_changes:
-                return self._pull_series(destination, secret, allowance)
-            with self._open(destination, secret, allowance) as download:
+                return self._pull_series(visit)
+            with self._open(visit) as download:
                 if download is None:
                     return self._note_unchanged(self._state.mark)
                 if not self._is_settled(download.mark):
@@ -149,20 +149,12 @@ class Transfer:
 
     # --- the way to the file --------------------------------------------------------
 
-    def _open(
-        self,
-        destination: Destination,
-        secret: str | None,
-        allowance: Allowance,
-    ) -> AbstractContextManager[Download | None]:
+    def _open(self, visit: Visit) -> AbstractContextManager[Download | None]:
         """Open the file, or yield None if it is the one that was pulled last."""
-        mark = self._state.mark
+        client = client_of(visit.destination)
         max_bytes = self.platform.settings.max_feed_bytes
-        host_key = self.request.pull.host_key
-        if host_key is None:
-            return open_https(destination, mark, secret, allowance, max_bytes)
-        return open_sftp(
-            destination, mark, secret, allowance, max_bytes, host_key=host_key
+        return client.open_file(
+            self.request.pull, visit, self._state.mark, max_bytes
         )
 
     # --- the file -------------------------------------------------------------------
@@ -273,18 +265,17 @@ class Transfer:
 
     # --- the files of an input with changes -----------------------------------------
 
-    def _pull_series(
-        self,
-        destination: Destination,
-        secret: str | None,
-        allowance: Allowance,
-    ) -> str:
-        """Pull the new files of a folder, in order, as far as there is room for them."""
-        host_key = str(self.request.pull.host_key)
+    def _pull_series(self, visit: Visit) -> str:
+        """Pull the new files of a folder, in order, as far as there is room for them.
+
+        Raises:
+            CallError: The server has no folders, or the folder cannot be read.
+        """
+        open_folder = client_of(visit.destination).open_folder
+        if open_folder is None:
+            raise CallError("a server of this URL has no list of files")
         max_bytes = self.platform.settings.max_feed_bytes
-        with open_folder(
-            destination, secret, allowance, max_bytes, host_key=host_key
-        ) as folder:
+        with open_folder(self.request.pull, visit, max_bytes) as folder:
             survey = self._survey(folder)
             files = survey.ready
             wait = self._every
@@ -292,7 +283,7 @@ class Transfer:
                 wait = max(survey.next_ready_at - self.clock(), pulls.MIN_WAIT)
             new_count = 0
             for index, file in enumerate(files):
-                if index and not self._has_room(allowance, file):
+                if index and not self._has_room(visit.allowance, file):
                     wait = timedelta(0)
                     break
                 try:
@@ -311,7 +302,7 @@ class Transfer:
         self.request.leased.finish(outcome)
         return f"{new_count} files are new"
 
-    def _survey(self, folder: SftpFolder) -> Survey:
+    def _survey(self, folder: Folder) -> Survey:
         """List the folder, and store what the list tells.
 
         Raises:
@@ -336,7 +327,7 @@ class Transfer:
             self.request.leased.change(pulls.surveyed(survey.series))
         return survey
 
-    def _pull_one_of_series(self, folder: SftpFolder, file: ListedFile) -> bool:
+    def _pull_one_of_series(self, folder: Folder, file: ListedFile) -> bool:
         """Pull a file of a folder; return False if it adds nothing to the uploads."""
         leased = self.request.leased
         try:

@@ -35,9 +35,8 @@ class WebhookClient:
     """Makes calls; used by many threads."""
 
     seconds: float = CALL_SECONDS  # the longest that a call may take
-    response_bytes: int = (
-        RESPONSE_BYTES  # the most bytes that are read of a response
-    )
+    # The most bytes that are read of a response.
+    response_bytes: int = RESPONSE_BYTES
     resolve: Resolver = streams.system_addresses  # looks a name up
     # How receivers' certificates are judged; None for the machine's authorities
     given_ssl: SSLContext | None = None

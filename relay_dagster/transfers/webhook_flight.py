@@ -51,9 +51,8 @@ class Sent:
     given_up: int = 0
     disabled: int = 0
     open: int = 0
-    is_elsewhere: bool = (
-        False  # whether another run of the same sender is in progress
-    )
+    # Whether another run of the same sender is in progress.
+    is_elsewhere: bool = False
 
     def __bool__(self) -> bool:
         """Return True if the run did something, or left calls in progress."""

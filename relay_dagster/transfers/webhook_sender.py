@@ -58,14 +58,12 @@ class Sender:
     """Sends due events, run by run."""
 
     platform: Platform  # the stores, and where failures are counted
-    caller: WebhookClient = field(
-        default_factory=WebhookClient
-    )  # makes the calls
+    # Makes the calls.
+    caller: WebhookClient = field(default_factory=WebhookClient)
     _: KW_ONLY
     clock: Callable[[], datetime] = utc_now  # tells the time, aware
-    monotonic: Callable[[], float] = (
-        time.monotonic
-    )  # measures durations, in seconds
+    # Measures durations, in seconds.
+    monotonic: Callable[[], float] = time.monotonic
     rng: Callable[[], float] = random.random  # returns numbers from 0 to 1
 
     def __post_init__(self) -> None:

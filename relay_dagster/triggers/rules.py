@@ -53,18 +53,16 @@ class TriggerState:
     # The schedule that `next_run_at` was computed with
     cron: str | None = None
     timezone: str | None = None
-    next_run_at: datetime | None = (
-        None  # the due time that no run has taken yet
-    )
+    # The due time that no run has taken yet.
+    next_run_at: datetime | None = None
     # The names of the inputs with uploads since the last run for an upload
     uploads: frozenset[str] = frozenset()
     first_upload_at: datetime | None = None
     last_upload_at: datetime | None = None
     # The newest upload of each of these inputs
     newest: Mapping[str, UploadEvent] = field(default_factory=dict)
-    upload_run_at: datetime | None = (
-        None  # when the last run for an upload was made
-    )
+    # When the last run for an upload was made.
+    upload_run_at: datetime | None = None
     # The run whose time has come: one run, however often its time has come
     wanted: Trigger | None = None
     wanted_since: datetime | None = None

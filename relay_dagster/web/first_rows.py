@@ -11,13 +11,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import islice
 
+from relay_core.domain.formats import FORMATS
 from relay_dagster.aws.object_store import ObjectStore
 
 MAX_ROWS = 5
 _HEAD_BYTES = 64 << 10
 # zlib's number for data with the header and trailer of gzip
 _GZIP_WINDOW_BITS = 31
-_DELIMITERS = {"csv": ",", "tsv": "\t"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,8 +34,9 @@ def first_rows(objects: ObjectStore, key: str, suffix: str) -> FirstRows | None:
     Return None for a file without text, such as Parquet, and for one that is gone or
     damaged.
     """
-    feed_format, _, compression = suffix.partition(".")
-    if feed_format not in (*_DELIMITERS, "jsonl"):
+    name, _, compression = suffix.partition(".")
+    feed_format = FORMATS[name]
+    if not feed_format.has_lines:
         return None
     head = objects.read_range(key, 0, _HEAD_BYTES)
     if head is None:
@@ -48,10 +49,10 @@ def first_rows(objects: ObjectStore, key: str, suffix: str) -> FirstRows | None:
             return None
     # The last line may be cut.
     text = head.decode("utf-8", "ignore").rpartition("\n")[0]
-    if feed_format == "jsonl":
+    if feed_format.delimiter is None:
         return _rows_of_objects(text)
     lines = io.StringIO(text, newline="")
-    reader = csv.reader(lines, delimiter=_DELIMITERS[feed_format])
+    reader = csv.reader(lines, delimiter=feed_format.delimiter)
     header, *rows = [*islice(reader, MAX_ROWS + 1)] or [[]]
     return FirstRows(header, rows)
 

@@ -12,7 +12,7 @@ from fastapi import APIRouter, Request, Response
 from fastapi.routing import APIRoute
 from starlette.responses import HTMLResponse, RedirectResponse
 
-from relay_core.publish.report.templating import REPORT, pages
+from relay_core.report.templating import REPORT, pages
 from relay_dagster.http import middleware
 from relay_dagster.http.problems import ProblemError, report_problem
 from relay_dagster.http.security.rate_limits import is_token

@@ -10,12 +10,25 @@ from itertools import islice
 from typing import NamedTuple
 
 from relay_core.config import Override
-from relay_core.publish.report import wording
+from relay_core.domain.run_faults import counted
+from relay_core.report import display
+from relay_core.report.blocks import Action, Cell, Column, Table
+from relay_core.report.excerpts import without_empty_columns
 from relay_dagster.runs.ports import utc_now
+from relay_dagster.web.run_forms import ActionForm, Selection, ShownRun
 from relay_dagster.wiring import Platform
 
 _MAX_PRICES = 100
 _MAX_BYTES = 1 << 20
+_COLUMNS = (
+    Column("sku", "SKU", "code"),
+    Column("price_published", "Published price", "money"),
+    Column("price_computed", "New price", "money"),
+    Column("vendor_id", "Vendor"),
+    Column("suspect_since", "Since"),
+    Column("status", "Status"),
+)
+_HELP = "Select the new prices that are correct. The next run publishes them."
 
 
 class QuarantinedPrice(NamedTuple):
@@ -46,11 +59,69 @@ def quarantined_prices(
                 row["price_published"],
                 row["price_computed"],
                 row["vendor_id"],
-                wording.day(since),
+                display.day(since),
                 _is_accepted(row, overrides),
             ),
         )
     return prices
+
+
+def accept_form(action: Action, shown: ShownRun) -> ActionForm | None:
+    """Return the first prices to review, with the form that accepts the selected ones.
+
+    Only the prices are shown if none waits or the visitor may not accept them.
+    """
+    prices = quarantined_prices(
+        shown.run.tenant_id,
+        shown.record.artifacts,
+        shown.visit.platform,
+        shown.shop.zone,
+    )
+    if not prices:
+        return None
+    reported = shown.table(action.table)
+    total = len(prices) if reported is None else reported.total
+    table = Table(
+        action.table,
+        "SKUs that keep their published price",
+        _COLUMNS,
+        tuple(map(_row_of, prices)),
+        total,
+        artifact="quarantine",
+    )
+    waiting = frozenset(price.sku for price in prices if not price.is_accepted)
+    selection = Selection(without_empty_columns(table, ["status"]), "sku")
+    form = ActionForm(action, notice=_notice(shown.changed))
+    if not waiting or not shown.visit.may("release"):
+        return form._replace(selection=selection)
+    all_label = "Select the price"
+    if total > 1:
+        all_label = f"Select all {total:,} prices"
+    return form._replace(
+        path=shown.path("accept"),
+        help=_HELP,
+        selection=selection._replace(values=waiting, all_label=all_label),
+    )
+
+
+def _row_of(price: QuarantinedPrice) -> tuple[Cell, ...]:
+    accepted = Cell("Accepted", tone="good")
+    return (
+        Cell(price.sku),
+        Cell(price.price_published),
+        Cell(price.price_computed),
+        Cell(price.vendor_id),
+        Cell(price.since),
+        accepted if price.is_accepted else Cell(None),
+    )
+
+
+def _notice(accepted: int | None) -> str:
+    if accepted is None:
+        return ""
+    prices = counted(accepted, "price")
+    pronoun = "it" if accepted == 1 else "them"
+    return f"{prices} accepted. The next run publishes {pronoun}."
 
 
 def count_waiting(

@@ -2,7 +2,7 @@
 
 from fastapi import Request, Response
 
-from relay_core.publish.report import wording
+from relay_core.report import display
 from relay_dagster.aws.dynamodb.api_key_store import SessionEnd
 from relay_dagster.http import middleware
 from relay_dagster.http.problems import ProblemError
@@ -80,7 +80,7 @@ def sign_in(
     try:
         caller = parts.keyring.caller(form.get("key", "").strip(), address)
     except KeyExpiredError as error:
-        date = wording.day(error.at)
+        date = display.day(error.at)
         return refuse(
             f"This key expired on {date}.",
             "Ask your administrator for a new key.",

@@ -52,9 +52,8 @@ class _RunResult(NamedTuple):
     """A vendor in an ended run."""
 
     entry: Mapping[str, Any]  # the vendor's entry in the run's manifest
-    rows: (
-        Mapping[str, Any] | None
-    )  # the counts of its rows; None if none was read
+    # The counts of its rows; None if none was read.
+    rows: Mapping[str, Any] | None
 
 
 # --- the form -----------------------------------------------------------------------
@@ -86,9 +85,8 @@ class UploadPlace(NamedTuple):
     form: UploadForm | None  # None if no file can be uploaded now
     latest: Sequence[Upload]
     check_path: str | None  # the path of the check of its latest file
-    is_checked: bool = (
-        False  # whether the page shows the check of its latest file
-    )
+    # Whether the page shows the check of its latest file.
+    is_checked: bool = False
 
 
 def target_of(places: Sequence[UploadPlace]) -> str | None:

@@ -11,9 +11,11 @@ from typing import NamedTuple
 from relay_core.domain.codes import RunStatus, Stage, VendorStatus
 from relay_core.domain.run_faults import counted
 from relay_core.publish.artifacts import in_order, title_of
-from relay_core.publish.report import wording
-from relay_core.publish.report.wording import (
-    Tone,
+from relay_core.report import display
+from relay_core.report.blocks import Tone
+from relay_core.report.chapters.causes import fault_title
+from relay_core.report.chapters.vendors import USED_FILES
+from relay_core.report.display import (
     clock,
     local_time,
     moment,
@@ -192,9 +194,9 @@ def vendor_use(
         return Verdict("bad", "Could not be read")
     if status == VendorStatus.FOUND and has_failed:
         return Verdict("idle", "Not used, because the run failed")
-    if status not in wording.USE_WORDS:
+    if status not in USED_FILES:
         return Verdict("idle", status.replace("_", " ").capitalize())
-    return Verdict(*wording.USE_WORDS[status])
+    return Verdict(*USED_FILES[status])
 
 
 def vendor_verdict(status: str, rows: int | None) -> Verdict:
@@ -230,13 +232,13 @@ def feed_header(header: str) -> str:
 
 def cell_error(error_code: str, column: str | None) -> str:
     """Return the error of a column's cells, or of whole rows."""
-    return wording.fault_title(error_code, column and named(column))
+    return fault_title(error_code, column and named(column))
 
 
 def row_errors(error_codes: str) -> str:
     """Return the errors of a row, whose codes are joined as in invalid_rows.csv."""
     codes = re.split(r"[^a-z_]+", error_codes)
-    return "; ".join(wording.fault_title(code, None) for code in codes)
+    return "; ".join(fault_title(code, None) for code in codes)
 
 
 def operand(step: str, value: str | None) -> str:
@@ -244,7 +246,7 @@ def operand(step: str, value: str | None) -> str:
     if value is None:
         return ""
     if step == "margin":
-        return wording.percent(value)
+        return display.percent(value)
     if step == "rounding":
         # The value is the direction and the increment: "up 0.05".
         direction, _, increment = value.partition(" ")
@@ -321,4 +323,4 @@ def ago(instant: datetime | None) -> str:
     if since < timedelta(hours=1):
         minutes = since // timedelta(minutes=1)
         return f"{counted(minutes, 'minute')} ago"
-    return f"{wording.age(since)} ago"
+    return f"{display.age(since)} ago"

@@ -32,12 +32,10 @@ class _Endpoint(Generic[_Call]):
 
     tenant_id: str
     waiting: deque[_Call] = field(default_factory=deque)
-    called_at: float | None = (
-        None  # when the call in progress began; None for no call
-    )
-    seconds: float | None = (
-        None  # that the last call took; None before the first
-    )
+    # When the call in progress began; None for no call.
+    called_at: float | None = None
+    # That the last call took; None before the first.
+    seconds: float | None = None
 
     def is_slow(self, now: float) -> bool:
         return self.seconds is None or self.max_waiting(now) == 1

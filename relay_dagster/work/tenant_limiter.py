@@ -53,9 +53,8 @@ class TenantLimiter:
     """Makes calls on threads of its own, which end with the process."""
 
     at_once: int = MAX_TRANSFERS  # the number of calls that are made at once
-    monotonic: Callable[[], float] = (
-        time.monotonic
-    )  # tells the time, in seconds
+    # Tells the time, in seconds.
+    monotonic: Callable[[], float] = time.monotonic
 
     def __post_init__(self) -> None:
         """Begin with no tenant."""
@@ -124,9 +123,8 @@ class TenantLimiter:
 
     def _begin_call(self, tenant_id: str) -> None:
         tenant = self._tenants.pop(tenant_id)
-        self._tenants[tenant_id] = (
-            tenant  # its next turn comes after all others'
-        )
+        # Its next turn comes after all others'.
+        self._tenants[tenant_id] = tenant
         host = tenant.next_host()
         if host is None:
             return

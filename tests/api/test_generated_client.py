@@ -57,9 +57,8 @@ def module_of(operation: dict[str, Any]) -> ModuleType:
 def body_for(document: dict[str, Any], operation: dict[str, Any]) -> Any:
     """Return the example of a body, as the client's own model."""
     content = operation["requestBody"]["content"]["application/json"]
-    if (
-        "examples" in content
-    ):  # a document that the operation describes by itself
+    # A document that the operation describes by itself.
+    if "examples" in content:
         name = "CheckConfigBody"
         example = content["examples"]["config"]["value"]
     else:

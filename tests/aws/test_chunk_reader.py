@@ -12,7 +12,8 @@ WHOLE = b"abcdefghi"
 
 @pytest.mark.parametrize("size", [1, 2, 3, 4, 8, 9, 100])
 def test_what_is_read_in_pieces_is_what_came_in_chunks(size: int) -> None:
-    reader, pieces = ChunkReader(CHUNKS), []
+    reader = ChunkReader(CHUNKS)
+    pieces = []
     while piece := reader.read(size):
         pieces.append(piece)
     assert b"".join(pieces) == WHOLE

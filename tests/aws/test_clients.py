@@ -90,10 +90,10 @@ def test_a_region_that_is_none_is_named() -> None:
 
 
 def test_buckets_are_no_host_names_at_an_endpoint_of_ones_own() -> None:
-    own = Clients(
+    clients = Clients(
         "eu-west-1", environ={"AWS_ENDPOINT_URL_S3": "http://minio:9000"}
     )
-    assert own.s3.meta.config.s3 == {"addressing_style": "path"}
+    assert clients.s3.meta.config.s3 == {"addressing_style": "path"}
     aws = Clients("eu-west-1", environ={})
     assert aws.s3.meta.config.s3 == {"addressing_style": "auto"}
 
@@ -111,10 +111,10 @@ def test_a_link_names_the_host_of_the_region_that_it_is_signed_for(
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "testing")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "testing")
     links = Clients("eu-south-2", environ={}).s3_links
-    given = {"Bucket": bucket, "Key": "k"}
-    assert links.generate_presigned_url("get_object", Params=given).startswith(
-        wanted
-    )
+    parameters = {"Bucket": bucket, "Key": "k"}
+    assert links.generate_presigned_url(
+        "get_object", Params=parameters
+    ).startswith(wanted)
 
 
 def test_what_the_api_imports_of_aws_loads_no_frames() -> None:
@@ -123,14 +123,14 @@ def test_what_the_api_imports_of_aws_loads_no_frames() -> None:
         "heavy = {'dagster', 'dagster_aws', 'numpy', 'pandas', 'pandera', 'pyarrow'}\n"
         "print(sorted(heavy & set(sys.modules)))"
     )
-    done = subprocess.run(
+    process = subprocess.run(
         [sys.executable, "-c", program],
         cwd=ROOT,
         capture_output=True,
         text=True,
         check=True,
     )
-    assert done.stdout.strip() == "[]"
+    assert process.stdout.strip() == "[]"
 
 
 def test_aws_says_who_runs_a_command_whatever_the_environment_does(

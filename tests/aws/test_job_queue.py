@@ -136,14 +136,14 @@ def test_each_attribute_that_differs_is_named(
     sqs.set_queue_attributes(
         QueueUrl=queue.dlq_url, Attributes={"MessageRetentionPeriod": "3600"}
     )
-    found = queue.differences(**WANTED)
-    assert "VisibilityTimeout is 30, not 300" in found
-    assert "RedrivePolicy.maxReceiveCount is not set, not 3" in found
+    differences = queue.differences(**WANTED)
+    assert "VisibilityTimeout is 30, not 300" in differences
+    assert "RedrivePolicy.maxReceiveCount is not set, not 3" in differences
     assert (
         "MessageRetentionPeriod of the dead-letter queue is 3600, not 1209600"
-        in found
+        in differences
     )
-    assert len(found) == 4
+    assert len(differences) == 4
 
 
 def test_a_queue_that_is_not_there_is_told(platform: Platform) -> None:

@@ -78,8 +78,8 @@ class RecordingCloudWatch:
             (
                 datum["MetricName"],
                 frozenset(
-                    (each["Name"], each["Value"])
-                    for each in datum["Dimensions"]
+                    (dimension["Name"], dimension["Value"])
+                    for dimension in datum["Dimensions"]
                 ),
             ): datum.get("Value", datum.get("StatisticValues", {}).get("Sum"))
             for call in self.calls
@@ -90,16 +90,16 @@ class RecordingCloudWatch:
 def written(
     platform: Platform,
 ) -> set[tuple[str, str, frozenset[tuple[str, str]]]]:
-    found = platform.clients.cloudwatch.list_metrics()["Metrics"]
+    metrics = platform.clients.cloudwatch.list_metrics()["Metrics"]
     return {
         (
-            each["Namespace"],
-            each["MetricName"],
+            metric["Namespace"],
+            metric["MetricName"],
             frozenset(
-                (pair["Name"], pair["Value"]) for pair in each["Dimensions"]
+                (pair["Name"], pair["Value"]) for pair in metric["Dimensions"]
             ),
         )
-        for each in found
+        for metric in metrics
     }
 
 
@@ -120,8 +120,8 @@ def test_a_run_s_metrics_are_one_call_for_its_tenant_and_for_all() -> None:
         **{(name, ACME): value for name, value in numbers.items()},
         **{(name, ALL_RUNS): value for name, value in numbers.items()},
         ("ConsecutiveFailures", ACME): 2.0,
-        **{("SloGood", whose): 0.0 for whose in (ACME, ALL_RUNS)},
-        **{("SloBad", whose): 1.0 for whose in (ACME, ALL_RUNS)},
+        **{("SloGood", tenant): 0.0 for tenant in (ACME, ALL_RUNS)},
+        **{("SloBad", tenant): 1.0 for tenant in (ACME, ALL_RUNS)},
         ("SloBad", ALL_RUNS | {("FailureClass", "platform")}): 1.0,
     }
 
@@ -129,8 +129,8 @@ def test_a_run_s_metrics_are_one_call_for_its_tenant_and_for_all() -> None:
 def slo_values(*records: RunRecord) -> dict[tuple[str, str], float]:
     """Return what a run's end says of the service level, by metric and the last dimension."""
     cloudwatch = RecordingCloudWatch()
-    for each in records:
-        metrics(cloudwatch).run_finished(each)
+    for record in records:
+        metrics(cloudwatch).run_finished(record)
     return {
         (
             name,
@@ -149,8 +149,10 @@ def test_a_feed_that_was_too_long_on_its_way_is_bad(
 ) -> None:
     published = record(published_at=BEGAN + timedelta(minutes=minutes))
     values = slo_values(published)
-    assert {values["SloBad", whose] for whose in ("acme", "all")} == {bad}
-    assert {values["SloGood", whose] for whose in ("acme", "all")} == {1 - bad}
+    assert {values["SloBad", tenant] for tenant in ("acme", "all")} == {bad}
+    assert {values["SloGood", tenant] for tenant in ("acme", "all")} == {
+        1 - bad
+    }
     assert (
         values["PublishLagSeconds", "acme"]
         == values["PublishLagSeconds", "all"]
@@ -212,7 +214,7 @@ def test_the_feeds_of_all_tenants_are_one_value_whose_average_is_the_bad_share()
         "delta": "vendor_data",
     }
     metrics(cloudwatch).feeds_judged(
-        [SloEvent(*each) for each in faults.items()]
+        [SloEvent(*fault) for fault in faults.items()]
     )
     (call,) = cloudwatch.calls
     totals = {
@@ -392,9 +394,8 @@ def test_a_cloudwatch_that_hangs_delays_nobody(
     assert "no answer within 0.05 s" in capfd.readouterr().err
 
 
-def test_every_alarm_watches_a_metric_that_the_program_writes(
-    platform: Platform,
-) -> None:
+def write_what_alarms_watch(platform: Platform) -> None:
+    """Have the program write a value of each metric that an alarm may watch."""
     platform.metrics.run_finished(
         record(RunStatus.FAILED, error_code="POISON_JOB")
     )
@@ -415,6 +416,12 @@ def test_every_alarm_watches_a_metric_that_the_program_writes(
         ),
         within=10,
     )
+
+
+def watched_metrics(
+    platform: Platform,
+) -> set[tuple[str, str, frozenset[tuple[str, str]]]]:
+    """Set up all alarms, and return the metrics that they watch."""
     settings = platform.settings
     everything = AlarmPlan(
         environment=settings.environment,
@@ -425,7 +432,7 @@ def test_every_alarm_watches_a_metric_that_the_program_writes(
     for plan in (everything, replace(everything, tenants=["acme"])):
         set_up_alarms(plan, platform.clients)
     alarms = platform.clients.cloudwatch.describe_alarms()["MetricAlarms"]
-    watched = {
+    return {
         (
             alarm["Namespace"],
             alarm["MetricName"],
@@ -435,6 +442,13 @@ def test_every_alarm_watches_a_metric_that_the_program_writes(
         )
         for alarm in alarms
     }
+
+
+def test_every_alarm_watches_a_metric_that_the_program_writes(
+    platform: Platform,
+) -> None:
+    write_what_alarms_watch(platform)
+    watched = watched_metrics(platform)
     of_the_queues = {
         (
             "AWS/SQS",

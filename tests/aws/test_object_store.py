@@ -111,8 +111,8 @@ class ListedFeeds(ObjectStore):
 def test_the_latest_upload_is_the_last_modified_then_the_greatest_key(
     objects: list[tuple[str, int]], latest: str | None
 ) -> None:
-    found = ListedFeeds(*objects).latest_object(PREFIX)
-    assert (found and found.file_name) == latest
+    newest = ListedFeeds(*objects).latest_object(PREFIX)
+    assert (newest and newest.file_name) == latest
 
 
 class PagedS3(Clients):
@@ -138,9 +138,9 @@ class PagedS3(Clients):
 
 
 def test_all_pages_of_a_listing_count() -> None:
-    found = ObjectStore(PagedS3(), "bucket").latest_object("")
-    assert found is not None
-    assert (found.key, found.etag) == ("b", "e")
+    newest = ObjectStore(PagedS3(), "bucket").latest_object("")
+    assert newest is not None
+    assert (newest.key, newest.etag) == ("b", "e")
 
 
 def test_keys_between_two_are_the_later_ones_up_to_the_last(
@@ -176,14 +176,14 @@ def test_the_latest_of_very_many_uploads_is_found_a_page_at_a_time() -> None:
                     "LastModified": at,
                 }
                 yield {"Contents": [key]}
-            kept = sum(
-                isinstance(each, ObjectInfo) for each in gc.get_objects()
+            live_objects = sum(
+                isinstance(thing, ObjectInfo) for thing in gc.get_objects()
             )
-            assert kept < 10, kept
+            assert live_objects < 10, live_objects
 
-    found = ObjectStore(Endless(), "bucket").latest_object("")
-    assert found is not None
-    assert found.key == "0049"
+    newest = ObjectStore(Endless(), "bucket").latest_object("")
+    assert newest is not None
+    assert newest.key == "0049"
 
 
 def test_of_copies_of_one_feed_the_pinned_one_is_the_artifact(
@@ -195,8 +195,8 @@ def test_of_copies_of_one_feed_the_pinned_one_is_the_artifact(
         objects.put(keys.inbound("vendor_1", name), b"sku\n")
     pinned = {"vendor_1": {"run_copy_key": keys.inbound("vendor_1", "a.csv")}}
     objects.put(keys.input_manifest, json.dumps({"vendors": pinned}).encode())
-    found = objects.artifacts(RUN_ID, "acme")
-    assert found["inbound_vendor_1"] == keys.inbound("vendor_1", "a.csv")
+    artifacts = objects.artifacts(RUN_ID, "acme")
+    assert artifacts["inbound_vendor_1"] == keys.inbound("vendor_1", "a.csv")
 
 
 def test_a_prefix_does_not_match_the_tenth_vendor(objects: ObjectStore) -> None:
@@ -209,9 +209,9 @@ def test_a_copy_has_the_bytes_and_tells_their_hash(
     objects: ObjectStore, name: str
 ) -> None:
     objects.put(PREFIX + name, b"sku\n1\n")
-    found = objects.latest_object(PREFIX)
-    assert found is not None
-    digest = objects.copy_pinned(found, f"run/{name}")
+    upload = objects.latest_object(PREFIX)
+    assert upload is not None
+    digest = objects.copy_pinned(upload, f"run/{name}")
     assert digest == hashlib.sha256(b"sku\n1\n").hexdigest()
     assert objects.read(f"run/{name}") == b"sku\n1\n"
 
@@ -234,8 +234,8 @@ def test_a_copy_names_the_version_that_was_listed() -> None:
     source = ObjectInfo("k", 1, "abc", datetime(2026, 3, 1, tzinfo=UTC))
     digest = ObjectStore(clients, "b").copy_pinned(source, "t")
     assert digest == hashlib.sha256(b"a").hexdigest()
-    (asked,) = clients.asked
-    assert (asked["CopySourceIfMatch"], asked["ChecksumAlgorithm"]) == (
+    (request,) = clients.asked
+    assert (request["CopySourceIfMatch"], request["ChecksumAlgorithm"]) == (
         '"abc"',
         "SHA256",
     )
@@ -277,8 +277,8 @@ def test_an_object_is_copied_over_another_one(objects: ObjectStore) -> None:
     objects.put("k", b"new", content_type="text/csv")
     objects.put("t", b"old")
     objects.copy("k", "t")
-    found = objects.clients.s3.get_object(Bucket=objects.bucket, Key="t")
-    assert (found["Body"].read(), found["ContentType"]) == (b"new", "text/csv")
+    copy = objects.clients.s3.get_object(Bucket=objects.bucket, Key="t")
+    assert (copy["Body"].read(), copy["ContentType"]) == (b"new", "text/csv")
     with pytest.raises(MissingResourceError):
         objects.copy("absent", "t")
 
@@ -329,7 +329,7 @@ def test_a_head_is_asked_for_and_not_cut_from_the_whole() -> None:
     whole = io.BytesIO(b"0123456789")
     clients = ScriptedS3("get_object", {"Body": whole, "ContentLength": 10})
     assert ObjectStore(clients, "b").read_range("k", 0, 4) == b"0123"
-    assert [each["Range"] for each in clients.asked] == ["bytes=0-3"]
+    assert [request["Range"] for request in clients.asked] == ["bytes=0-3"]
     assert whole.tell() == 4
 
 
@@ -347,7 +347,7 @@ def test_of_a_store_that_knows_no_ranges_the_part_is_taken() -> None:
     whole = io.BytesIO(b"0123456789")
     clients = ScriptedS3("get_object", {"Body": whole, "ContentLength": 10})
     assert ObjectStore(clients, "b").read_range("k", 3, 6) == b"345"
-    assert [each["Range"] for each in clients.asked] == ["bytes=3-5"]
+    assert [request["Range"] for request in clients.asked] == ["bytes=3-5"]
     assert whole.tell() == 6
 
 

@@ -25,14 +25,18 @@ def remove(
 
 def versions(platform: Platform, prefix: str = "") -> list[str]:
     """Return the keys of all versions and delete markers."""
-    s3, bucket = platform.clients.s3, platform.objects.bucket
+    s3 = platform.clients.s3
+    bucket = platform.objects.bucket
     pages = s3.get_paginator("list_object_versions").paginate(
         Bucket=bucket, Prefix=prefix
     )
     return [
-        each["Key"]
+        version["Key"]
         for page in pages
-        for each in (*page.get("Versions", []), *page.get("DeleteMarkers", []))
+        for version in (
+            *page.get("Versions", []),
+            *page.get("DeleteMarkers", []),
+        )
     ]
 
 
@@ -40,7 +44,9 @@ def uploads(platform: Platform) -> list[str]:
     answer = platform.clients.s3.list_multipart_uploads(
         Bucket=platform.objects.bucket
     )
-    return [each["Key"] for each in answer.get("Uploads", [])]
+    return [
+        pending_upload["Key"] for pending_upload in answer.get("Uploads", [])
+    ]
 
 
 def test_versions_delete_markers_and_unfinished_uploads_go(
@@ -49,7 +55,8 @@ def test_versions_delete_markers_and_unfinished_uploads_go(
     for data in (b"1", b"2"):
         platform.objects.put(f"{PREFIX}feed.csv", data)
     platform.objects.delete(f"{PREFIX}feed.csv")
-    s3, bucket = platform.clients.s3, platform.objects.bucket
+    s3 = platform.clients.s3
+    bucket = platform.objects.bucket
     s3.create_multipart_upload(Bucket=bucket, Key=f"{PREFIX}big.csv")
     assert len(versions(platform)) == 3
     assert remove(platform) == (4, True)
@@ -58,7 +65,8 @@ def test_versions_delete_markers_and_unfinished_uploads_go(
 
 
 def test_what_lies_beside_the_prefix_stays(platform: Platform) -> None:
-    s3, bucket = platform.clients.s3, platform.objects.bucket
+    s3 = platform.clients.s3
+    bucket = platform.objects.bucket
     for key in (
         "tenants/acme2/feed.csv",
         "tenants/acme",

@@ -10,7 +10,8 @@ class Flaky:
     """Raises so often, then answers; keeps the pauses between its calls."""
 
     def __init__(self, times: int, error: Exception) -> None:
-        self._times, self._error = times, error
+        self._times = times
+        self._error = error
         self.calls = 0
         self.pauses: list[float] = []
 

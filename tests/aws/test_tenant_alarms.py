@@ -34,7 +34,7 @@ def test_a_tenant_s_alarms_go_whatever_they_are_called_and_no_others(
     set_up(platform, tenants=("acme2",), name_prefix="relay")
     set_up(platform, tenants=("acme",), environment="production")
     set_up(platform)
-    others = names(platform)
+    other_alarms = names(platform)
     set_up(platform, tenants=("acme",))
     set_up(platform, tenants=("acme",), name_prefix="shop")
     platform.clients.cloudwatch.put_metric_alarm(
@@ -51,14 +51,14 @@ def test_a_tenant_s_alarms_go_whatever_they_are_called_and_no_others(
         Threshold=1.0,
         ComparisonOperator="GreaterThanThreshold",
     )
-    own = names(platform)
-    assert len(own - others) > 3
+    own_alarms = names(platform)
+    assert len(own_alarms - other_alarms) > 3
     assert remove_alarms(platform.clients, "Relay", "test", "acme") == 3
-    left = names(platform)
-    assert own - left == {
+    remaining = names(platform)
+    assert own_alarms - remaining == {
         "relay-test-consecutive-failures-acme",
         "shop-test-consecutive-failures-acme",
         "somebody's own",
     }
-    assert others <= left
+    assert other_alarms <= remaining
     assert remove_alarms(platform.clients, "Relay", "test", "acme") == 0

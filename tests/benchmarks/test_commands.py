@@ -17,22 +17,27 @@ pytestmark = pytest.mark.integration
 
 def printed_by(module: str, *options: str, path: Path = ROOT) -> str:
     command = [sys.executable, "-m", f"benchmarks.{module}", *options]
-    kept = {**os.environ, "PYTHONPATH": str(path)}
-    done = subprocess.run(
-        command, cwd=ROOT, env=kept, check=True, capture_output=True, text=True
+    environment = {**os.environ, "PYTHONPATH": str(path)}
+    process = subprocess.run(
+        command,
+        cwd=ROOT,
+        env=environment,
+        check=True,
+        capture_output=True,
+        text=True,
     )
-    return done.stdout
+    return process.stdout
 
 
 def test_a_run_in_its_process_is_told_in_parts_that_make_the_whole() -> None:
     printed = printed_by("run_steps", "--runs", "1")
 
     numbers = [
-        int(found)
-        for found in re.findall(r" {2,}(\d+)$", printed, re.MULTILINE)
+        int(figure)
+        for figure in re.findall(r" {2,}(\d+)$", printed, re.MULTILINE)
     ]
-    whole, clients, calls, count, rest = numbers
-    assert abs(whole - clients - calls - rest) <= 2  # each is rounded
+    whole, clients, calls, count, remainder = numbers
+    assert abs(whole - clients - calls - remainder) <= 2  # each is rounded
     assert count > 0
 
 

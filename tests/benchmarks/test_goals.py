@@ -55,22 +55,23 @@ def test_a_ratio_is_the_median_of_the_rounds_ratios() -> None:
 
 
 def test_goals_of_sizes_are_met_or_not() -> None:
-    one = size(
+    ten_vendors = size(
         1_000_000, 80, {ENGINE: 1.0, POLARS: 2.0, DUCKDB: 2.0, FLOOR: 0.5}
     )
     five = size(
         5_000_000, 40, {ENGINE: 6.0, POLARS: 8.0, DUCKDB: 16.0, FLOOR: 2.0}
     )
     reached = {
-        goal.what: goal for goal in size_goals({one.rows: one, five.rows: five})
+        goal.what: goal
+        for goal in size_goals({ten_vendors.rows: ten_vendors, five.rows: five})
     }
     assert {
-        what: goal.met for what, goal in reached.items() if "memory" in what
+        name: goal.met for name, goal in reached.items() if "memory" in name
     } == {"peak memory against the input, 5m": False}
     assert reached["seconds a row, 5m against 1m"].measured == pytest.approx(
         1.2
     )
-    assert [goal.met for what, goal in reached.items() if "Polars" in what] == [
+    assert [goal.met for name, goal in reached.items() if "Polars" in name] == [
         True,
         False,
     ]

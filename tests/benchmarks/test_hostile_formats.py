@@ -35,21 +35,22 @@ def reports(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
         for name in FORMATS
     }
     document = config_document(Shape(rows=1, vendors=1, mapped=0))
-    document["vendors"], options = [], []
+    document["vendors"] = []
+    options = []
     for feed in PACKED_FEEDS:
-        own = folder / IDS[feed.name]
-        write_packed_feed(feed, sources[feed.format], own)
-        (vendor,) = json.loads((own / "config.json").read_text("utf-8"))[
-            "vendors"
-        ]
+        case_folder = folder / IDS[feed.name]
+        write_packed_feed(feed, sources[feed.format], case_folder)
+        (vendor,) = json.loads(
+            (case_folder / "config.json").read_text("utf-8")
+        )["vendors"]
         named = {"vendor_id": IDS[feed.name], "on_trouble": "leave_out"}
         document["vendors"].append(vendor | named)
         options.append(
-            f"--vendor-file={IDS[feed.name]}={own / f'{VENDOR}.csv'}"
+            f"--vendor-file={IDS[feed.name]}={case_folder / f'{VENDOR}.csv'}"
         )
     config = folder / "config.json"
     config.write_text(json.dumps(document), "utf-8")
-    done = subprocess.run(
+    process = subprocess.run(
         [
             *(
                 sys.executable,
@@ -63,7 +64,7 @@ def reports(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
         text=True,
         check=False,
     )
-    assert done.returncode == 0, done.stderr
+    assert process.returncode == 0, process.stderr
     names = ("input_manifest", "run_summary")
     manifest, summary = (
         json.loads(
@@ -82,10 +83,8 @@ def test_a_hostile_feed_ends_with_its_code_and_the_others_go_on(
     feed: PackedFeed, reports: dict[str, Any]
 ) -> None:
     vendor_id = IDS[feed.name]
-    trouble, rows = (
-        reports["vendors"][vendor_id]["trouble"],
-        reports["rows"][vendor_id],
-    )
+    trouble = reports["vendors"][vendor_id]["trouble"]
+    rows = reports["rows"][vendor_id]
     code = (
         ""
         if rows

@@ -18,10 +18,10 @@ from benchmarks.hostile_requests import (
 
 # What configs and the vendors of orders may hold is the engine's to say, and is held with it.
 OURS = [
-    each
-    for each in attacks()
-    if not each.name.startswith(("PUT: ", "check: "))
-    and "unknown vendors" not in each.name
+    attack
+    for attack in attacks()
+    if not attack.name.startswith(("PUT: ", "check: "))
+    and "unknown vendors" not in attack.name
 ]
 SOUND = Attack("sound", "GET", f"/v1/tenants/{HOSTILE}")
 
@@ -32,7 +32,7 @@ def test_no_request_makes_the_api_grow_much_or_holds_another_caller_up() -> (
 ):
     with patch.dict(os.environ):
         harms = harms_of([SOUND, *OURS])
-    single = {"sound", *(each.name for each in OURS if each.times == 1)}
+    single = {"sound", *(attack.name for attack in OURS if attack.times == 1)}
     assert [
         harm for harm in harms if harm.is_too_much and harm.name in single
     ] == []
@@ -48,12 +48,12 @@ def test_no_request_makes_the_api_grow_much_or_holds_another_caller_up() -> (
     assert {answers[name] for name in single} == {"200", "413", "422", "431"}
     # Of what a tenant sends at once more is turned away than is done; how long
     # others wait then is told by the benchmark, on a machine that does nothing else.
-    (half,) = (each.name for each in OURS if each.method == HALF_HEAD)
+    (half,) = (attack.name for attack in OURS if attack.method == HALF_HEAD)
     assert "408" in answers.pop(half)
     assert all(
-        "429" in answers.get(each.name, "429")
-        for each in OURS
-        if each.times > 1
+        "429" in answers.get(attack.name, "429")
+        for attack in OURS
+        if attack.times > 1
     )
 
 

@@ -26,11 +26,9 @@ class Stranger(ThreadingHTTPServer):
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), _Answers)
-        self.status, self.headers, self.body = (
-            200,
-            {"Content-Type": "text/html"},
-            b"<html>",
-        )
+        self.status = 200
+        self.headers = {"Content-Type": "text/html"}
+        self.body = b"<html>"
         self.seen: list[dict[str, str]] = []
 
     @property
@@ -75,8 +73,8 @@ def test_runs_follow_the_cursor_up_to_the_limit_and_no_further(
     ][::-1]
     with ApiClient(world.url, ADMIN, page_size=2) as api:
         for limit in (1, 2, 3, 5, 9):
-            found = [run.run_id for run in api.runs(None, None, limit)]
-            assert found == run_ids[:limit]
+            listed = [run.run_id for run in api.runs(None, None, limit)]
+            assert listed == run_ids[:limit]
 
 
 def test_the_key_is_not_sent_to_where_a_link_leads(stranger: Stranger) -> None:
@@ -91,16 +89,14 @@ def test_the_key_is_not_sent_to_where_a_link_leads(stranger: Stranger) -> None:
 def test_the_key_is_not_sent_on_to_where_a_redirect_leads(
     stranger: Stranger,
 ) -> None:
-    stranger.status, stranger.headers = (
-        307,
-        {"Location": f"{stranger.url}/elsewhere"},
-    )
+    stranger.status = 307
+    stranger.headers = {"Location": f"{stranger.url}/elsewhere"}
     with (
         ApiClient(stranger.url, ADMIN) as api,
-        pytest.raises(UnexpectedResponseError) as told,
+        pytest.raises(UnexpectedResponseError) as caught,
     ):
         api.run("r")
-    assert f"{stranger.url}/elsewhere" in str(told.value)
+    assert f"{stranger.url}/elsewhere" in str(caught.value)
     assert [headers["x-api-key"] for headers in stranger.seen] == [ADMIN]
 
 
@@ -118,13 +114,14 @@ def test_the_key_is_not_sent_on_to_where_a_redirect_leads(
 def test_what_is_no_answer_of_the_api_is_told_as_that(
     stranger: Stranger, status: int, body: bytes
 ) -> None:
-    stranger.status, stranger.body = status, body
+    stranger.status = status
+    stranger.body = body
     with (
         ApiClient(stranger.url, None) as api,
-        pytest.raises(UnexpectedResponseError) as told,
+        pytest.raises(UnexpectedResponseError) as caught,
     ):
         api.run("r")
-    assert "not a response of the Relay API" in str(told.value)
+    assert "not a response of the Relay API" in str(caught.value)
 
 
 def test_a_link_that_has_expired_is_told_with_its_status(

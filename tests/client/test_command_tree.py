@@ -43,7 +43,8 @@ LEAVES = tuple(leaves(TREE))
 
 def called(words: list[str]) -> Any:
     """Return the command that a line calls, as Typer finds it."""
-    group, command = ROOT.make_context("relay", words), None
+    group = ROOT.make_context("relay", words)
+    command = None
     while isinstance(group.command, TyperGroup):
         words = [*group._protected_args, *group.args]
         name, command, words = group.command.resolve_command(group, words)
@@ -72,11 +73,11 @@ def parameters_of(command: Any) -> list[str]:
 
 
 def test_at_most_twelve_commands_are_at_the_top() -> None:
-    shown = [
+    visible = [
         name for name, command in ROOT.commands.items() if not command.hidden
     ]
-    assert shown == [entry.name for entry in TREE]
-    assert len(shown) <= 12
+    assert visible == [entry.name for entry in TREE]
+    assert len(visible) <= 12
 
 
 @pytest.mark.parametrize(
@@ -86,11 +87,11 @@ def test_a_command_is_where_the_tree_says_with_its_own_help(leaf: Leaf) -> None:
     (listed,) = (
         command for command in listed_commands(ROOT) if command._leaf is leaf
     )
-    own = loaded(listed)
-    assert bool(leaf.group) == isinstance(own, TyperGroup)
+    command = loaded(listed)
+    assert bool(leaf.group) == isinstance(command, TyperGroup)
     assert (
         listed.help
-        == " ".join(str(own.help).partition("\n\n")[0].split())
+        == " ".join(str(command.help).partition("\n\n")[0].split())
         != ""
     )
 
@@ -152,12 +153,12 @@ def test_a_group_shows_its_help_by_its_earlier_name(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.setattr("sys.argv", ["relay", name])
-    with pytest.raises(SystemExit) as ended:
+    with pytest.raises(SystemExit) as system_exit:
         cli.main()
-    assert ended.value.code == 2
-    told = capsys.readouterr()
-    assert f"{name} [OPTIONS] COMMAND" in told.out
-    assert told.err == ""
+    assert system_exit.value.code == 2
+    output = capsys.readouterr()
+    assert f"{name} [OPTIONS] COMMAND" in output.out
+    assert output.err == ""
 
 
 def test_every_earlier_name_is_in_the_tree_or_an_alias() -> None:
@@ -197,10 +198,10 @@ def test_the_groups_print_what_the_commands_of_their_names_printed(
         (["feed", "acme"], ["feed", "get", "acme"]),
         (["tenants", "--json"], ["tenants", "list", "--json"]),
     ):
-        told = world.relay(*earlier)
-        assert told == world.relay(*today)
-        assert told.exit_code == 0
-        assert told.stdout
+        result = world.relay(*earlier)
+        assert result == world.relay(*today)
+        assert result.exit_code == 0
+        assert result.stdout
 
 
 @pytest.mark.parametrize(
@@ -218,9 +219,9 @@ def test_a_name_with_a_typo_is_an_error_that_names_the_command(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.setattr("sys.argv", ["relay", *words])
-    with pytest.raises(SystemExit) as ended:
+    with pytest.raises(SystemExit) as system_exit:
         cli.main()
-    assert ended.value.code == 2
+    assert system_exit.value.code == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert f"Did you mean {advice}?" in line
 
@@ -240,13 +241,13 @@ def test_the_lists_of_commands_load_none_of_them() -> None:
         "slow = ('httpx', 'pandas', 'pyarrow', 'dagster', 'boto3')\n"
         "print([name for name in slow if name in sys.modules])"
     )
-    done = subprocess.run(
+    process = subprocess.run(
         [sys.executable, "-c", program],
         capture_output=True,
         text=True,
         check=True,
     )
-    assert done.stdout.strip() == "[]"
+    assert process.stdout.strip() == "[]"
 
 
 @pytest.mark.parametrize(
@@ -273,11 +274,11 @@ def test_a_shell_completes_the_names_that_the_help_lists(
         "sys.argv = ['relay']\n"
         "cli.main()\n"
     )
-    done = subprocess.run(
+    process = subprocess.run(
         [sys.executable, "-c", program],
         env=os.environ | shell,
         capture_output=True,
         text=True,
         check=True,
     )
-    assert done.stdout.split() == offered
+    assert process.stdout.split() == offered

@@ -53,7 +53,7 @@ def test_run_asks_for_the_vendors_named_and_keeps_to_the_idempotency_key(
     world: ClientWorld,
 ) -> None:
     world.api.store_config(vendor_document("v1"), vendor_document("v2"))
-    asked = (
+    command = (
         "run",
         TENANT,
         "--vendor",
@@ -63,7 +63,8 @@ def test_run_asks_for_the_vendors_named_and_keeps_to_the_idempotency_key(
         "--idempotency-key",
         "night-1",
     )
-    first, again = world.relay(*asked), world.relay(*asked)
+    first = world.relay(*command)
+    again = world.relay(*command)
     assert first.stdout == again.stdout
     record = world.platform.runs.get(first.stdout.strip())
     assert record is not None
@@ -133,10 +134,10 @@ def test_runs_are_whole_lines_newest_first_where_they_are_piped(
 
 def test_runs_are_no_more_than_the_limit(world: ClientWorld) -> None:
     run_ids = many_runs(world, 3)
-    shown = json.loads(
+    listed = json.loads(
         world.relay("runs", "list", "--json", "--limit", "2").stdout
     )
-    assert [run["run_id"] for run in shown] == run_ids[:2]
+    assert [run["run_id"] for run in listed] == run_ids[:2]
 
 
 def test_runs_are_chosen_by_tenant_and_status(world: ClientWorld) -> None:
@@ -165,23 +166,23 @@ def test_show_tells_counts_stage_times_and_links(world: ClientWorld) -> None:
     world.end(run_id, GOOD)
     result = world.relay("runs", "show", run_id)
     assert result.exit_code == 0, result.output
-    told = [" ".join(line.split()) for line in result.stdout.splitlines()]
-    assert told[0] == f"run {run_id} of {TENANT}"
-    assert told[1].startswith("SUCCEEDED in ")
+    lines = [" ".join(line.split()) for line in result.stdout.splitlines()]
+    assert lines[0] == f"run {run_id} of {TENANT}"
+    assert lines[1].startswith("SUCCEEDED in ")
     for line in (
-        "2 read",
-        "0 rejected",
-        "2 in the merged feed",
-        "2 from vendor_1",
+        "The new feed has 2 SKUs. There is no previous feed to compare it with.",
+        "2 SKUs in the feed",
+        "2 Rows read",
+        "0 Rows rejected (0%)",
         "warnings: none",
         "1 min 2 s NORMALIZE",
     ):
-        assert line in told
-    ending = told.index(
+        assert line in lines
+    ending = lines.index(
         f"artifacts (download one with: relay runs artifacts {run_id} NAME)"
     )
-    shown = json.loads(world.relay("runs", "show", run_id, "--json").stdout)
-    assert told[ending + 1 :] == list(shown["artifacts"])
+    document = json.loads(world.relay("runs", "show", run_id, "--json").stdout)
+    assert lines[ending + 1 :] == list(document["artifacts"])
     assert "http" not in result.stdout
 
 
@@ -191,9 +192,14 @@ def test_show_tells_the_rows_of_channels(world: ClientWorld) -> None:
     shop = {"channel_id": "shop", "output": {"columns": ["sku"]}}
     config = tenant_config(vendor_document("vendor_1"), channels=[shop])
     world.end(run_id, GOOD, config)
-    told = world.relay("runs", "show", run_id).stdout
-    lines = [" ".join(line.split()) for line in told.splitlines()]
-    assert "2 in channel shop" in lines
+    output = world.relay("runs", "show", run_id).stdout
+    lines = [" ".join(line.split()) for line in output.splitlines()]
+    start = lines.index("Channels")
+    assert lines[start + 1 : start + 4] == [
+        "shop 2 rows",
+        "First rows of the file",
+        "sku",
+    ]
 
 
 def test_show_tells_the_rows_that_match_the_catalog_and_the_others(
@@ -210,16 +216,14 @@ def test_show_tells_the_rows_that_match_the_catalog_and_the_others(
     }
     config = tenant_config(vendor_document("vendor_1"), catalog=catalog)
     world.end(run_id, {"catalog": b"sku\nA-1\nY-8\nZ-9\n", **GOOD}, config)
-    told = world.relay("runs", "show", run_id).stdout
-    lines = [" ".join(line.split()) for line in told.splitlines()]
-    start = lines.index("products")
-    assert lines[start + 1 : start + 5] == [
-        "3 in the catalog",
-        "1 rows of vendor_1 matched by sku",
-        "1 rows without a product (unmatched.csv)",
-        "2 products without an offer (uncovered.csv)",
-    ]
-    assert {"unmatched", "uncovered"} <= set(lines[start + 5 :])
+    output = world.relay("runs", "show", run_id).stdout
+    lines = [" ".join(line.split()) for line in output.splitlines()]
+    start = lines.index("Your products")
+    assert lines[start + 1] == "The catalog has 3 rows."
+    assert "vendor_1 0 0 0 1" in lines[start + 2 :]
+    assert "Rows without a product 1 row" in lines[start + 2 :]
+    assert "Products without an offer 2 products" in lines[start + 2 :]
+    assert {"unmatched", "uncovered"} <= set(lines[start + 2 :])
 
 
 def test_show_tells_where_the_rows_went_as_long_as_the_summary_is_there(
@@ -228,12 +232,16 @@ def test_show_tells_where_the_rows_went_as_long_as_the_summary_is_there(
     world.api.store_config()
     run_id = world.start()
     record = world.end(run_id, {"vendor_1": feed("A,1,1", "A,1,2")})
-    told = [
+    lines = [
         " ".join(line.split())
         for line in world.relay("runs", "show", run_id).stdout.splitlines()
     ]
-    assert "vendor_id read same_sku won" in told
-    assert "vendor_1 2 1 1" in told
+    start = lines.index("Where the rows went")
+    assert lines[start + 1 : start + 4] == [
+        "vendor_1 2 rows",
+        "1 In the feed (50%)",
+        "1 A better row has the same SKU (50%)",
+    ]
     rows = json.loads(world.relay("runs", "show", run_id, "--json").output)[
         "run"
     ]["rows"]
@@ -249,19 +257,19 @@ def test_show_tells_what_started_a_run_and_when_the_next_is_due(
 ) -> None:
     world.api.store_config(triggers={"schedule": {"cron": "0 6 * * *"}})
     run_id = world.start()
-    told = [
+    lines = [
         line.strip()
         for line in world.relay("runs", "show", run_id).stdout.splitlines()
     ]
-    assert any(line.endswith("started by api") for line in told)
+    assert any(line.endswith("started by api") for line in lines)
     (due,) = (
-        line for line in told if line.startswith("next scheduled run at ")
+        line for line in lines if line.startswith("next scheduled run at ")
     )
-    shown = json.loads(world.relay("runs", "show", run_id, "--json").stdout)[
+    next_run = json.loads(world.relay("runs", "show", run_id, "--json").stdout)[
         "next_run_at"
     ]
-    assert shown.endswith("T06:00:00Z")
-    assert shown[:10] in due
+    assert next_run.endswith("T06:00:00Z")
+    assert next_run[:10] in due
 
 
 def test_a_failed_run_is_shown_with_status_0_and_watched_with_status_1(
@@ -297,13 +305,14 @@ def test_show_as_json_holds_run_summary_and_artifacts_also_when_it_watches(
     world.api.store_config()
     run_id = world.start()
     world.end(run_id, GOOD)
-    shown = json.loads(
+    document = json.loads(
         world.relay("runs", "show", run_id, "--json", "--watch").stdout
     )
-    assert shown["run"] == world.api.client.get(f"/v1/runs/{run_id}").json()
-    assert shown["summary"]["record_count"] == 2
-    names = {"merged_inventory", "normalized_vendor_1", "report", "run_summary"}
-    assert set(shown["artifacts"]) == names
+    assert document["run"] == world.api.client.get(f"/v1/runs/{run_id}").json()
+    assert document["summary"]["record_count"] == 2
+    names = {"merged_inventory", "normalized_vendor_1", "report"}
+    names |= {"report_data", "run_summary"}
+    assert set(document["artifacts"]) == names
 
 
 def test_a_summary_that_cannot_be_had_is_a_note_under_the_run(
@@ -358,8 +367,8 @@ def test_errors_say_the_line_of_a_file_where_it_is_another_number(
     world.api.store_config()
     run_id = world.start()
     world.end(run_id, {"vendor_1": feed("A,1,1.00", "", "B,many,1.00")})
-    told = world.relay("runs", "errors", run_id).stdout
-    assert '    row 3 (line 4): "many"\n' in told
+    output = world.relay("runs", "errors", run_id).stdout
+    assert '    row 3 (line 4): "many"\n' in output
 
 
 def test_errors_count_every_refused_cell_and_say_when_the_report_was_cut(
@@ -390,16 +399,16 @@ def test_errors_as_json_hold_the_counts_the_causes_and_the_rest(
     world.api.store_config()
     run_id = world.start()
     world.end(run_id, REFUSED)
-    told = json.loads(world.relay("runs", "errors", run_id, "--json").stdout)
-    assert told["counts"]["invalid_decimal"] == 2
-    assert (told["failure_class"], told["next_action"]) == (
+    report = json.loads(world.relay("runs", "errors", run_id, "--json").stdout)
+    assert report["counts"]["invalid_decimal"] == 2
+    assert (report["failure_class"], report["next_action"]) == (
         "vendor_data",
         world.record(run_id).next_action,
     )
     first, second = (
-        each
-        for each in told["causes"]
-        if each["error_code"] == "invalid_decimal"
+        cause
+        for cause in report["causes"]
+        if cause["error_code"] == "invalid_decimal"
     )
     assert (
         first["vendor_id"],
@@ -412,14 +421,14 @@ def test_errors_as_json_hold_the_counts_the_causes_and_the_rest(
         "A/A",
         1,
     )
-    assert [each["samples"] for each in (first, second)] == [
+    assert [cause["samples"] for cause in (first, second)] == [
         [{"row_number": 4, "value": "n/a"}],
         [{"row_number": 5, "value": "tba"}],
     ]
-    assert [each["error_code"] for each in told["matters"]] == [
+    assert [cause["error_code"] for cause in report["matters"]] == [
         "validation_errors"
     ]
-    assert told["invalid_rows"].startswith("http://")
+    assert report["invalid_rows"].startswith("http://")
 
 
 def test_errors_of_a_run_without_any_say_so(world: ClientWorld) -> None:
@@ -442,21 +451,21 @@ def test_errors_of_a_run_without_a_report_are_what_its_record_tells(
     world.api.store_config()
     run_id = world.start()
     world.platform.ledger.poison(run_id, "S3 refuses")
-    told = world.relay("runs", "errors", run_id)
-    assert told.exit_code == 0
-    assert told.stdout.startswith(
+    result = world.relay("runs", "errors", run_id)
+    assert result.exit_code == 0
+    assert result.stdout.startswith(
         f"run {run_id} of {TENANT}: FAILED in QUEUE, POISON_JOB: "
     )
-    assert "S3 refuses" in told.stdout
+    assert "S3 refuses" in result.stdout
 
 
 def test_a_feeds_cell_cannot_steer_the_terminal(world: ClientWorld) -> None:
     world.api.store_config()
     run_id = world.start()
     world.end(run_id, {"vendor_1": feed("A-1,\x1b[2J[red]x,1.00")})
-    told = world.relay("runs", "errors", run_id).output
-    assert "\x1b" not in told
-    assert "[red]x" in told
+    output = world.relay("runs", "errors", run_id).output
+    assert "\x1b" not in output
+    assert "[red]x" in output
 
 
 # --- relay config ---------------------------------------------------------------------------------
@@ -509,8 +518,8 @@ def test_check_tells_what_would_make_the_latest_file_fit(
     lines = [line.strip() for line in result.stdout.splitlines()]
     assert lines[0] == "valid, but unable to read the latest file of vendor_1"
     assert 'vendors.0.parser.delimiter: ";"' in lines
-    told = json.loads(world.relay("config", "check", file, "--json").stdout)
-    assert told["patch"] == [
+    check = json.loads(world.relay("config", "check", file, "--json").stdout)
+    assert check["patch"] == [
         {"op": "add", "path": "/vendors/0/parser/delimiter", "value": ";"}
     ]
 
@@ -557,13 +566,14 @@ def test_put_sends_a_yaml_files_numbers_in_their_own_digits(
     world: ClientWorld, tmp_path: Path
 ) -> None:
     pricing = "{base_margin_pct: 0.2000, min_price: 00.10, shipping_handling_flat: 1e1}"
-    rest = {
+    settings = {
         key: value
         for key, value in config_document().items()
         if key != "pricing"
     }
     file = write(
-        tmp_path / "acme.yaml", f"{json.dumps(rest)[:-1]}, pricing: {pricing}}}"
+        tmp_path / "acme.yaml",
+        f"{json.dumps(settings)[:-1]}, pricing: {pricing}}}",
     )
     assert world.relay("config", "put", file).exit_code == 0
     stored = world.platform.tenants.latest(TENANT)
@@ -644,12 +654,12 @@ def main_of(
     capsys: pytest.CaptureFixture[str],
 ) -> tuple[int, str]:
     monkeypatch.setattr("sys.argv", ["relay", *arguments])
-    with pytest.raises(SystemExit) as ended:
+    with pytest.raises(SystemExit) as system_exit:
         cli.main()
-    assert isinstance(ended.value.code, int)
+    assert isinstance(system_exit.value.code, int)
     captured = capsys.readouterr()
     assert captured.out == ""
-    return ended.value.code, captured.err
+    return system_exit.value.code, captured.err
 
 
 @pytest.mark.parametrize(
@@ -674,18 +684,18 @@ def test_bad_usage_is_one_line_and_exit_status_2(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    status, told = main_of(arguments, monkeypatch, capsys)
+    status, message = main_of(arguments, monkeypatch, capsys)
     assert status == 2
-    assert len(told.splitlines()) == 1
+    assert len(message.splitlines()) == 1
 
 
 def test_an_api_that_is_not_there_is_one_line_that_says_what_to_do(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("RELAY_API_URL", "http://127.0.0.1:9")
-    status, told = main_of(["runs"], monkeypatch, capsys)
+    status, message = main_of(["runs"], monkeypatch, capsys)
     assert status == 1
-    (line,) = told.splitlines()
+    (line,) = message.splitlines()
     assert line.startswith("The API at http://127.0.0.1:9 cannot be reached")
     assert "RELAY_API_URL" in line
 
@@ -698,10 +708,10 @@ def test_the_command_line_loads_no_client_before_a_client_command_runs() -> (
         "heavy = {'httpx', 'pydantic', 'rich.live', 'rich.table', 'relay_core.config'}\n"
         "print(sorted(heavy & set(sys.modules)))"
     )
-    done = subprocess.run(
+    process = subprocess.run(
         [sys.executable, "-c", program],
         capture_output=True,
         text=True,
         check=False,
     )
-    assert (done.stdout.strip(), done.stderr) == ("[]", "")
+    assert (process.stdout.strip(), process.stderr) == ("[]", "")

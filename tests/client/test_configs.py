@@ -96,7 +96,7 @@ def test_a_check_tells_doubts_files_and_changes_in_the_paths_of_the_config() -> 
 
 
 def test_a_config_with_faults_is_told_by_them_alone() -> None:
-    found = {
+    check = {
         "tenant_id": "acme",
         "valid": False,
         "faults": [{"path": "timezone", "message": "is not an IANA time zone"}],
@@ -109,7 +109,7 @@ def test_a_config_with_faults_is_told_by_them_alone() -> None:
         ],
     }
     out = io.StringIO()
-    show_check(Screen(Console(file=out)), ConfigCheck.model_validate(found))
+    show_check(Screen(Console(file=out)), ConfigCheck.model_validate(check))
     assert out.getvalue() == (
         "not valid: 1 error\n\nerrors\n  timezone: is not an IANA time zone\n"
     )

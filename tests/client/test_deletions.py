@@ -21,27 +21,27 @@ def delete(
     world: ClientWorld, *options: str, confirm: str = TENANT
 ) -> list[str]:
     """Delete the tenant; return what is said of it."""
-    told = world.relay(
+    result = world.relay(
         "tenants", "delete", TENANT, "--confirm", confirm, *options
     )
-    assert told.exit_code == 0, told.stderr
-    return told.stdout.splitlines()
+    assert result.exit_code == 0, result.stderr
+    return result.stdout.splitlines()
 
 
 def test_who_deletes_a_tenant_is_told_how_to_restore_it(
     world: ClientWorld,
 ) -> None:
-    told = delete(world)
-    found = world.platform.deletions.get(TENANT)
-    assert found is not None
-    assert told == [
+    lines = delete(world)
+    deletion = world.platform.deletions.get(TENANT)
+    assert deletion is not None
+    assert lines == [
         "Tenant acme is CLOSING.",
-        f"  Until {found.delete_after:%Y-%m-%d %H:%M:%S}Z, you can restore it with:",
+        f"  Until {deletion.delete_after:%Y-%m-%d %H:%M:%S}Z, you can restore it with:",
         "  relay tenants restore acme",
     ]
     status = world.relay("tenants", "status", TENANT).stdout.splitlines()
     assert status[1] == (
-        f"  CLOSING; until {found.delete_after:%Y-%m-%d %H:%M:%S}Z, you can restore it with: "
+        f"  CLOSING; until {deletion.delete_after:%Y-%m-%d %H:%M:%S}Z, you can restore it with: "
         "relay tenants restore acme"
     )
 
@@ -68,9 +68,9 @@ def test_it_is_restored(world: ClientWorld) -> None:
 def test_without_its_id_once_more_nothing_is_deleted(
     world: ClientWorld, options: tuple[str, ...]
 ) -> None:
-    told = world.relay("tenants", "delete", TENANT, *options)
-    assert told.exit_code != 0
-    assert "confirm" in told.stderr
+    result = world.relay("tenants", "delete", TENANT, *options)
+    assert result.exit_code != 0
+    assert "confirm" in result.stderr
     assert world.platform.deletions.get(TENANT) is None
 
 
@@ -79,18 +79,20 @@ def test_of_a_tenant_that_is_gone_it_is_told_when_it_went(
 ) -> None:
     deletions = world.platform.deletions
     deletions.ask(TENANT, timedelta(0))
-    done = end_deletion(deletions, TENANT, 1)
-    assert done is not None
-    assert done.deleted_at is not None
+    deletion = end_deletion(deletions, TENANT, 1)
+    assert deletion is not None
+    assert deletion.deleted_at is not None
     assert world.relay("tenants", "status", TENANT).stdout.splitlines() == [
         "Tenant acme is DELETED.",
-        f"  It was deleted at {done.deleted_at:%Y-%m-%d %H:%M:%S}Z. Its ID can be used again.",
+        f"  It was deleted at {deletion.deleted_at:%Y-%m-%d %H:%M:%S}Z. Its ID can be used again.",
     ]
-    told = json.loads(world.relay("tenants", "status", TENANT, "--json").stdout)
-    assert (told["state"], told["asked_by"]) == ("DELETED", None)
+    status = json.loads(
+        world.relay("tenants", "status", TENANT, "--json").stdout
+    )
+    assert (status["state"], status["asked_by"]) == ("DELETED", None)
 
 
 def test_of_a_tenant_that_never_was_nothing_is_told(world: ClientWorld) -> None:
-    told = world.relay("tenants", "status", "nobody")
-    assert told.exit_code == 1
-    assert "nobody has no config" in told.stderr
+    result = world.relay("tenants", "status", "nobody")
+    assert result.exit_code == 1
+    assert "nobody has no config" in result.stderr

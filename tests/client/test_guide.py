@@ -39,13 +39,13 @@ def prepared(world: ClientWorld, folder: Path) -> None:
     """Store a config of the guide's tenant twice, and put it into the guide's file."""
     vendors = [
         {
-            **each,
+            **vendor,
             "inbound": {
                 "type": "s3",
-                "s3_prefix": f"tenants/acme_parts/{each['vendor_id']}/",
+                "s3_prefix": f"tenants/acme_parts/{vendor['vendor_id']}/",
             },
         }
-        for each in VENDORS
+        for vendor in VENDORS
     ]
     vendors[0]["inbound"]["pull"] = {
         "url": "https://files.example.com/stock.csv"
@@ -72,9 +72,9 @@ def make_way(world: ClientWorld) -> None:
 
 def ended(world: ClientWorld, idempotency_key: str) -> str:
     """Return a run that has failed for its data."""
-    asked = {"Idempotency-Key": idempotency_key}
+    headers = {"Idempotency-Key": idempotency_key}
     run_id = str(
-        world.api.post_run(asked, tenant_id="acme_parts").json()["run_id"]
+        world.api.post_run(headers, tenant_id="acme_parts").json()["run_id"]
     )
     world.end(run_id, FEEDS, tenant_config(*VENDORS))
     return run_id
@@ -123,20 +123,20 @@ def replayable(world: ClientWorld) -> dict[str, str]:
 
 def receiver(world: ClientWorld) -> str:
     """Return what the guide calls a webhook; something was sent to it."""
-    made = stored_webhook(world.platform, tenant_id="acme_parts")
-    sent = {made.webhook_id: tried(made.webhook_id, 503, 200)}
-    told = replace(event(tenant_id="acme_parts"), deliveries=sent)
-    world.platform.webhooks.add_event(told)
-    return made.webhook_id
+    webhook = stored_webhook(world.platform, tenant_id="acme_parts")
+    sent = {webhook.webhook_id: tried(webhook.webhook_id, 503, 200)}
+    sent_event = replace(event(tenant_id="acme_parts"), deliveries=sent)
+    world.platform.webhooks.add_event(sent_event)
+    return webhook.webhook_id
 
 
 def link(world: ClientWorld) -> str:
     """Return what the guide calls a link to the feed."""
     order = {"name": "Shop"}
-    made = world.api.client.post(
+    response = world.api.client.post(
         "/v1/tenants/acme_parts/feed-links", json=order
     )
-    return str(made.json()["link_id"])
+    return str(response.json()["link_id"])
 
 
 def test_the_guide_names_every_command_but_those_of_an_installation() -> None:
@@ -150,7 +150,7 @@ def test_the_guide_names_every_command_but_those_of_an_installation() -> None:
     named = {
         name
         for name in commands
-        if any(f"{each} ".startswith(f"{name} ") for each in COMMANDS)
+        if any(f"{command} ".startswith(f"{name} ") for command in COMMANDS)
     }
     assert commands - named == set()
     assert len(commands) > 40
@@ -160,10 +160,12 @@ def test_every_command_of_the_guide_is_one_that_help_lists() -> None:
     root = typer.main.get_group(cli.app)
     listed = [path for path, _ in visible_commands("relay", root)]
     assert [
-        each
-        for each in COMMANDS
-        if not any(f"relay {each} ".startswith(f"{path} ") for path in listed)
-        or each.split()[0] in OLD_NAMES
+        command
+        for command in COMMANDS
+        if not any(
+            f"relay {command} ".startswith(f"{path} ") for path in listed
+        )
+        or command.split()[0] in OLD_NAMES
     ] == []
 
 
@@ -182,9 +184,11 @@ def test_every_command_of_the_guide_does_what_it_says(
     names["KEY_ID"] = world.api.client.post(
         "/v1/tenants/acme_parts/api-keys"
     ).json()["key_id"]
-    found = {}
+    outcomes = {}
     for command in (
-        each for each in COMMANDS if not each.startswith("webhooks listen")
+        command
+        for command in COMMANDS
+        if not command.startswith("webhooks listen")
     ):
         make_way(world)
         arguments = shlex.split(
@@ -193,26 +197,27 @@ def test_every_command_of_the_guide_does_what_it_says(
             )
         )
         if command == "run acme_parts --watch":
+            # A run that comes to its end by itself.
             arguments += [
                 "--idempotency-key",
                 "done",
-            ]  # a run that comes to its end by itself
+            ]
         if "<" in arguments:
             arguments = arguments[: arguments.index("<")]
         if command == "runs cancel RUN_ID":
             arguments[2] = asked(world)
-        told = world.relay(*arguments, stdin="Bearer 0f8f7d0e\n")
+        result = world.relay(*arguments, stdin="Bearer 0f8f7d0e\n")
         # The live feed here is one that no engine has made.
         expected = (
             1 if "--watch" in command else 3 if "--newest" in command else 0
         )
-        found[command] = (
-            told.exit_code,
+        outcomes[command] = (
+            result.exit_code,
             expected,
-            told.stderr,
-            bool(told.stdout),
+            result.stderr,
+            bool(result.stdout),
         )
-    assert {c: f for c, f in found.items() if f[0] != f[1] or not f[3]} == {}
+    assert {c: f for c, f in outcomes.items() if f[0] != f[1] or not f[3]} == {}
     assert (
         world.api.client.get("/v1/tenants/acme_parts").json()["config_version"]
         == 4

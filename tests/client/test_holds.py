@@ -19,7 +19,8 @@ from support.client_world import ClientWorld
 
 
 def at_a_terminal(api: ApiClient) -> tuple[Session, io.StringIO, io.StringIO]:
-    out, err = io.StringIO(), io.StringIO()
+    out = io.StringIO()
+    err = io.StringIO()
     screen = Screen(
         Console(file=out, force_terminal=True, width=60),
         Console(file=err, width=200),
@@ -59,21 +60,19 @@ def test_show_says_what_holds_a_run_and_what_releases_it(
     world: ClientWorld,
 ) -> None:
     held = world.api.hold_one()
-    told = world.relay("runs", "show", held.run_id)
-    assert told.exit_code == 0, told.output
-    lines = [line.strip() for line in told.stdout.splitlines()]
+    result = world.relay("runs", "show", held.run_id)
+    assert result.exit_code == 0, result.output
+    lines = [line.strip() for line in result.stdout.splitlines()]
     assert lines[1] == "HELD: the feed is not published"
-    assert "on hold, compared with the feed of run baseline-run" in lines
-    assert "skus_removed: 18 of 20, 0.9000; limit 0.50" in lines
-    assert "A-1: 10.00 -> gone" in lines
-    at = lines.index("changes from the feed of run baseline-run")
-    assert lines[at + 1 : at + 5] == [
-        "0  SKUs added",
-        "18  removed",
-        "1  changed",
-        "1    price up",
+    words = [" ".join(line.split()) for line in lines]
+    assert "SKUs removed Tripped 90% 50% 18 of 20" in words
+    assert "A-1 10.00 removed" in words
+    at = words.index("SKUs by kind of change")
+    assert words[at + 1 : at + 3] == [
+        "0 New in the feed",
+        "18 Removed from the feed",
     ]
-    assert command_in(told.stdout) == (
+    assert command_in(result.stdout) == (
         f"relay feed release {held.run_id} --sha256 {sha256(held)} --guard skus_removed "
         "--reason 'why the feed is correct'"
     )
@@ -84,10 +83,10 @@ def test_the_command_that_show_gives_releases_the_run(
 ) -> None:
     held = world.api.hold_one()
     command = command_in(world.relay("runs", "show", held.run_id).stdout)
-    told = world.relay(*shlex.split(command)[1:])
-    assert (told.exit_code, told.stderr) == (0, "")
+    result = world.relay(*shlex.split(command)[1:])
+    assert (result.exit_code, result.stderr) == (0, "")
     assert (
-        told.stdout
+        result.stdout
         == f"Run {held.run_id} of {TENANT} is released, and its feed is published.\n"
     )
     assert published_run(world) == held.run_id
@@ -97,7 +96,7 @@ def test_a_run_that_was_released_shows_by_whom_and_why_and_proposes_nothing(
     world: ClientWorld,
 ) -> None:
     held = world.api.hold_one()
-    asked = (
+    options = (
         "--sha256",
         sha256(held),
         "--guard",
@@ -105,33 +104,33 @@ def test_a_run_that_was_released_shows_by_whom_and_why_and_proposes_nothing(
         "--reason",
         "a clearance",
     )
-    world.relay("feed", "release", held.run_id, *asked)
-    shown = world.relay("runs", "show", held.run_id).stdout
-    assert ": a clearance\n" in shown
-    assert "skus_removed: 18 of 20" in shown
-    assert "relay feed release" not in shown
+    world.relay("feed", "release", held.run_id, *options)
+    output = world.relay("runs", "show", held.run_id).stdout
+    assert ": a clearance\n" in output
+    assert "18 of 20" in output
+    assert "relay feed release" not in output
 
 
 def test_a_held_run_that_is_watched_ends_with_status_3_and_its_guards(
     world: ClientWorld,
 ) -> None:
     held = world.api.hold_one()
-    told = world.relay("runs", "show", held.run_id, "--watch")
-    assert told.exit_code == 3, told.output
-    assert told.stderr == "HELD: skus_removed\n"
+    result = world.relay("runs", "show", held.run_id, "--watch")
+    assert result.exit_code == 3, result.output
+    assert result.stderr == "HELD: skus_removed\n"
 
 
 def test_a_run_that_is_started_and_held_ends_with_status_3_and_how_to_look_at_it(
     world: ClientWorld,
 ) -> None:
     world.api.succeed(world.start())
-    asked = ("run", TENANT, "--idempotency-key", "once")
-    run_id = world.relay(*asked).stdout.strip()
+    command = ("run", TENANT, "--idempotency-key", "once")
+    run_id = world.relay(*command).stdout.strip()
     world.api.hold(run_id)
-    told = world.relay(*asked, "--watch")
-    assert told.exit_code == 3, told.output
-    how, last = told.stderr.splitlines()
-    assert how.endswith(f": relay runs show {run_id}")
+    result = world.relay(*command, "--watch")
+    assert result.exit_code == 3, result.output
+    hint, last = result.stderr.splitlines()
+    assert hint.endswith(f": relay runs show {run_id}")
     assert last == "HELD: skus_removed"
 
 
@@ -142,13 +141,15 @@ def test_where_nobody_can_be_asked_nothing_is_released_and_the_command_is_given(
     world: ClientWorld,
 ) -> None:
     held = world.api.hold_one()
-    told = world.relay(
+    result = world.relay(
         "feed", "release", held.run_id, "--reason", "it's a clearance"
     )
-    assert told.exit_code == 1
-    assert "skus_removed: 18 of 20" in told.stdout
+    assert result.exit_code == 1
+    assert "skus_removed: 18 of 20" in result.stdout
     assert world.record(held.run_id).status is RunStatus.HELD
-    assert world.relay(*shlex.split(command_in(told.stderr))[1:]).exit_code == 0
+    assert (
+        world.relay(*shlex.split(command_in(result.stderr))[1:]).exit_code == 0
+    )
     assert world.record(held.run_id).release_reason == "it's a clearance"
 
 
@@ -156,10 +157,10 @@ def test_without_a_reason_the_hold_is_shown_and_asked_about_too(
     world: ClientWorld, api: ApiClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     held = world.api.hold_one()
-    told = world.relay("feed", "release", held.run_id)
-    assert told.exit_code == 1
-    assert "skus_removed: 18 of 20" in told.stdout
-    assert "--reason 'why the feed is correct'" in told.stderr
+    result = world.relay("feed", "release", held.run_id)
+    assert result.exit_code == 1
+    assert "skus_removed: 18 of 20" in result.stdout
+    assert "--reason 'why the feed is correct'" in result.stderr
     unexplained = ("--sha256", sha256(held), "--guard", "skus_removed")
     assert (
         world.relay("feed", "release", held.run_id, *unexplained).exit_code == 2
@@ -195,9 +196,9 @@ def test_at_a_terminal_anything_else_leaves_it_held(
     held = world.api.hold_one()
     session, _, err = at_a_terminal(api)
     monkeypatch.setattr("sys.stdin", io.StringIO(answer))
-    with pytest.raises(typer.Exit) as ended:
+    with pytest.raises(typer.Exit) as system_exit:
         release(session, held.run_id, "a clearance")
-    assert (ended.value.exit_code, err.getvalue()) == (
+    assert (system_exit.value.exit_code, err.getvalue()) == (
         1,
         "The feed was not released.\n",
     )
@@ -217,15 +218,17 @@ def test_what_was_not_looked_at_is_not_released(
 ) -> None:
     held = world.api.hold_one()
     named = [sha256(held) if word == "SHA256" else word for word in wrong]
-    told = world.relay("feed", "release", held.run_id, *named, "--reason", "r")
-    assert (told.exit_code, told.stdout) == (1, "")
-    assert told.stderr.startswith(f"{code}: ")
+    result = world.relay(
+        "feed", "release", held.run_id, *named, "--reason", "r"
+    )
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert result.stderr.startswith(f"{code}: ")
     assert world.record(held.run_id).status is RunStatus.HELD
 
 
 def test_a_hash_without_guards_is_bad_usage(world: ClientWorld) -> None:
     held = world.api.hold_one()
-    told = world.relay(
+    result = world.relay(
         "feed",
         "release",
         held.run_id,
@@ -234,18 +237,18 @@ def test_a_hash_without_guards_is_bad_usage(world: ClientWorld) -> None:
         "--reason",
         "r",
     )
-    assert told.exit_code == 2
-    assert "--guard" in told.stderr
+    assert result.exit_code == 2
+    assert "--guard" in result.stderr
 
 
 def test_a_run_that_is_not_held_has_nothing_to_release(
     world: ClientWorld,
 ) -> None:
     run = world.api.succeed(world.start())
-    told = world.relay("feed", "release", run.run_id, "--reason", "r")
-    assert told.exit_code == 1
+    result = world.relay("feed", "release", run.run_id, "--reason", "r")
+    assert result.exit_code == 1
     assert (
-        told.stderr
+        result.stderr
         == f"Run {run.run_id} is SUCCEEDED. It has no feed on hold.\n"
     )
 
@@ -260,12 +263,12 @@ def test_a_rollback_publishes_an_earlier_feed_and_again_changes_nothing(
     first = world.api.succeed(world.start())
     world.api.succeed(world.start())
     for _ in range(2):
-        told = world.relay(
+        result = world.relay(
             "feed", "rollback", TENANT, first.run_id, "--reason", "wrong prices"
         )
-        assert told.exit_code == 0, told.output
+        assert result.exit_code == 0, result.output
         assert (
-            told.stdout
+            result.stdout
             == f"The feed of run {first.run_id} is published again for {TENANT}.\n"
         )
     assert published_run(world) == first.run_id
@@ -275,10 +278,10 @@ def test_a_feed_that_is_not_kept_is_not_rolled_back_to(
     world: ClientWorld,
 ) -> None:
     world.api.store_config()
-    kept = world.api.succeed(world.start())
-    told = world.relay(
+    published = world.api.succeed(world.start())
+    result = world.relay(
         "feed", "rollback", TENANT, NOBODY_S_RUN, "--reason", "r"
     )
-    assert told.exit_code == 1
-    assert told.stderr.startswith("FEED_NOT_KEPT: ")
-    assert published_run(world) == kept.run_id
+    assert result.exit_code == 1
+    assert result.stderr.startswith("FEED_NOT_KEPT: ")
+    assert published_run(world) == published.run_id

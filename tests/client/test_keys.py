@@ -19,13 +19,13 @@ def config(world: ClientWorld) -> None:
 def test_a_key_is_printed_alone_and_works_until_it_is_deleted(
     world: ClientWorld,
 ) -> None:
-    made = world.relay(
+    result = world.relay(
         "keys", "create", TENANT, "--name", "shop", "--scope", "read"
     )
-    assert made.exit_code == 0, made.output
-    key = made.stdout.strip()
+    assert result.exit_code == 0, result.output
+    key = result.stdout.strip()
     assert re.fullmatch(r"rk_[0-9a-f]{16}_[\w-]{43}", key)
-    (key_id,) = re.findall(r"^Key (\w+) of acme is", made.stderr)
+    (key_id,) = re.findall(r"^Key (\w+) of acme is", result.stderr)
     assert world.relay("runs", "list", RELAY_API_KEY=key).exit_code == 0
     refused = world.relay("run", TENANT, RELAY_API_KEY=key)
     assert refused.exit_code == 1
@@ -65,10 +65,10 @@ def test_a_key_may_be_good_for_some_days_and_for_several_things(
 def test_a_scope_that_there_is_not_is_told_with_those_there_are(
     world: ClientWorld,
 ) -> None:
-    told = world.relay("keys", "create", TENANT, "--scope", "write")
-    assert (told.exit_code, told.stdout) == (1, "")
-    assert "scopes.0" in told.stderr
-    assert "'upload'" in told.stderr
+    result = world.relay("keys", "create", TENANT, "--scope", "write")
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert "scopes.0" in result.stderr
+    assert "'upload'" in result.stderr
     empty = world.relay("keys", "list", TENANT)
     assert (empty.exit_code, empty.stdout) == (0, "")
     assert empty.stderr == "The tenant has no API keys.\n"
@@ -77,8 +77,8 @@ def test_a_scope_that_there_is_not_is_told_with_those_there_are(
 def test_the_audit_is_a_line_for_each_act(world: ClientWorld) -> None:
     world.api.store_config(default_currency="EUR")
     world.relay("keys", "create", TENANT, "--name", "shop", "--scope", "read")
-    told = world.relay("tenants", "audit", TENANT)
-    lines = told.stdout.splitlines()
+    result = world.relay("tenants", "audit", TENANT)
+    lines = result.stdout.splitlines()
     assert lines[0].split() == [
         "when",
         "who",
@@ -105,10 +105,10 @@ def test_the_audit_can_be_of_one_action_and_for_programs(
 ) -> None:
     for currency in ("EUR", "CHF", "USD"):
         world.api.store_config(default_currency=currency)
-    told = world.relay(
+    result = world.relay(
         "tenants", "audit", "--action", "config.put", "--limit", "2", "--json"
     )
-    entries = json.loads(told.stdout)
+    entries = json.loads(result.stdout)
     versions = [entry["details"]["config_version_after"] for entry in entries]
     assert versions == [4, 3]
     assert entries[0]["audit_id"] > entries[1]["audit_id"]

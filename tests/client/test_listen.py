@@ -45,19 +45,19 @@ class Listening:
 
     def post(self, body: bytes = BODY, **changes: Any) -> int:
         """Send a webhook, by default a good one; return the answer's status."""
-        given = {
+        options = {
             "secret": self.secret,
             "at": datetime.now(UTC),
             "headers": {},
             **changes,
         }
         headers = request_headers(
-            EVENT_ID, body, [given["secret"]], given["at"]
+            EVENT_ID, body, [options["secret"]], options["at"]
         )
         sent = httpx.post(
             self.server.url,
             content=body,
-            headers={**headers, **given["headers"]},
+            headers={**headers, **options["headers"]},
             trust_env=False,
         )
         return sent.status_code
@@ -168,8 +168,8 @@ def test_the_command_shows_what_arrives_until_it_is_interrupted() -> None:
     ) as process:
         try:
             assert process.stderr is not None
-            said = process.stderr.readline()
-            url = said.partition("Listening on ")[2].partition(". ")[0]
+            greeting = process.stderr.readline()
+            url = greeting.partition("Listening on ")[2].partition(". ")[0]
             headers = request_headers(
                 EVENT_ID, BODY, [secret], datetime.now(UTC)
             )

@@ -25,8 +25,8 @@ def test_tenants_are_a_line_each(world: ClientWorld) -> None:
         ["zenith", "ACTIVE", "1"],
     ]
     assert "SUCCEEDED" in lines[1]
-    shown = json.loads(world.relay("tenants", "list", "--json").stdout)
-    assert [each["tenant_id"] for each in shown] == [TENANT, "zenith"]
+    tenants = json.loads(world.relay("tenants", "list", "--json").stdout)
+    assert [tenant["tenant_id"] for tenant in tenants] == [TENANT, "zenith"]
 
 
 def test_a_run_is_cancelled(world: ClientWorld) -> None:
@@ -38,9 +38,9 @@ def test_a_run_is_cancelled(world: ClientWorld) -> None:
     )
     again = world.relay("runs", "cancel", run_id)
     assert again.exit_code in (0, 1)
-    told = world.relay("runs", "cancel", NOBODY_S_RUN)
-    assert (told.exit_code, told.stdout) == (1, "")
-    assert "RUN_NOT_FOUND" in told.stderr
+    result = world.relay("runs", "cancel", NOBODY_S_RUN)
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert "RUN_NOT_FOUND" in result.stderr
     claimed = world.api.claim(world.start())
     assert world.relay("runs", "cancel", claimed.run_id).stdout.endswith(
         " It was asked to stop.\n"
@@ -53,8 +53,8 @@ def test_run_creation_is_paused_listed_and_resumed(world: ClientWorld) -> None:
         world.relay("tenants", "pause").stderr
         == "Run creation is not paused.\n"
     )
-    told = world.relay("tenants", "pause", TENANT)
-    assert (told.exit_code, told.stdout) == (2, "")
+    result = world.relay("tenants", "pause", TENANT)
+    assert (result.exit_code, result.stdout) == (2, "")
     options = ("--reason", "backlog", "--public-reason", "soon")
     paused = world.relay("tenants", "pause", TENANT, *options)
     assert paused.stdout.startswith(
@@ -70,7 +70,7 @@ def test_run_creation_is_paused_listed_and_resumed(world: ClientWorld) -> None:
     listed = json.loads(world.relay("tenants", "pause", "--json").stdout)[
         "pauses"
     ]
-    assert [each["tenant_id"] for each in listed] == [None, TENANT]
+    assert [pause["tenant_id"] for pause in listed] == [None, TENANT]
     assert "RUN_CREATION_PAUSED" in world.relay("run", TENANT).stderr
     assert (
         world.relay("tenants", "resume").stdout
@@ -104,7 +104,7 @@ def test_a_feed_and_artifacts_are_fetched_whole(
     assert (
         world.relay("runs", "artifacts", record.run_id, "errors").stdout == "{}"
     )
-    told = world.relay(
+    result = world.relay(
         "runs",
         "artifacts",
         record.run_id,
@@ -112,9 +112,9 @@ def test_a_feed_and_artifacts_are_fetched_whole(
         "-o",
         str(tmp_path / "none"),
     )
-    assert (told.exit_code, (tmp_path / "none").exists()) == (2, False)
-    assert "errors" in told.stderr
-    assert sorted(each.name for each in tmp_path.iterdir()) == ["feed.csv"]
+    assert (result.exit_code, (tmp_path / "none").exists()) == (2, False)
+    assert "errors" in result.stderr
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["feed.csv"]
 
 
 def test_a_file_that_cannot_be_written_is_said(
@@ -122,11 +122,11 @@ def test_a_file_that_cannot_be_written_is_said(
 ) -> None:
     world.api.store_config()
     world.api.succeed(world.start())
-    told = world.relay(
+    result = world.relay(
         "feed", "get", TENANT, "-o", str(tmp_path / "no" / "feed.csv")
     )
-    assert (told.exit_code, told.stdout) == (2, "")
-    assert "cannot be written" in told.stderr
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert "cannot be written" in result.stderr
 
 
 @pytest.mark.parametrize("command", [("artifacts", NOBODY_S_RUN, "-o", "x")])
@@ -143,17 +143,17 @@ def test_a_link_to_the_feed_is_made_listed_and_revoked(
     assert world.relay("feed", "links", "list", TENANT).stderr == (
         "The tenant has no feed links.\n"
     )
-    made = world.relay(
+    result = world.relay(
         "feed", "links", "create", TENANT, "--name", "Google", "--days", "9"
     )
-    assert made.exit_code == 0, made.output
-    assert made.stdout.startswith("https://relay.test/f/")
+    assert result.exit_code == 0, result.output
+    assert result.stdout.startswith("https://relay.test/f/")
     (listed,) = json.loads(
         world.relay("feed", "links", "list", TENANT, "--json").stdout
     )["feed_links"]
     assert listed["name"] == "Google"
     assert (
-        f"relay feed links delete {TENANT} {listed['link_id']}" in made.stderr
+        f"relay feed links delete {TENANT} {listed['link_id']}" in result.stderr
     )
     assert (
         world.relay(
@@ -184,9 +184,9 @@ def test_a_secret_is_read_from_standard_input(world: ClientWorld) -> None:
         stdin="Bearer 0f8f\r\n",
     )
     assert put.exit_code == 0, put.output
-    kept = world.platform.secrets.get(TENANT, "granite")
-    assert kept is not None
-    assert (kept.value, kept.host) == ("Bearer 0f8f", "granite.example.com")
+    secret = world.platform.secrets.get(TENANT, "granite")
+    assert secret is not None
+    assert (secret.value, secret.host) == ("Bearer 0f8f", "granite.example.com")
     assert (
         "granite.example.com"
         in world.relay("config", "secrets", "list", TENANT).stdout

@@ -37,7 +37,8 @@ class Watcher:
     pauses: list[float] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.out, self.err = io.StringIO(), io.StringIO()
+        self.out = io.StringIO()
+        self.err = io.StringIO()
         out = Console(file=self.out, force_terminal=self.terminal, width=80)
         err = Console(file=self.err, width=200)
         self.session = Session(self.api, Screen(out, err), self.pause)
@@ -78,7 +79,7 @@ def test_each_change_is_one_line_and_the_wait_is_as_long_as_the_api_asks(
         lambda: world.end(run_id, GOOD),
     ]
     watcher = Watcher(api, acts)
-    ended = watch(watcher.session, api.run(run_id))
+    record = watch(watcher.session, api.run(run_id))
     assert watcher.lines() == [
         "QUEUED  QUEUE  attempt 0",
         "RUNNING  FETCH_INPUTS  attempt 1",
@@ -86,7 +87,7 @@ def test_each_change_is_one_line_and_the_wait_is_as_long_as_the_api_asks(
         "SUCCEEDED  COMPLETE  attempt 1",
     ]
     assert watcher.pauses == [2.0] * 4
-    assert exit_status(watcher.session, ended) == 0
+    assert exit_status(watcher.session, record) == 0
 
 
 def test_between_two_attempts_the_cause_and_the_time_of_the_next_are_told(
@@ -150,11 +151,11 @@ def test_an_api_that_is_away_for_a_while_is_waited_for(
         ]
         watcher = Watcher(api, acts)
         assert watch(watcher.session, polled).succeeded
-    told = watcher.lines()
-    assert told[1].startswith(
+    lines = watcher.lines()
+    assert lines[1].startswith(
         f"No response, retrying. The API at {url} cannot be reached"
     )
-    assert told[2:] == ["SUCCEEDED  COMPLETE  attempt 1"]
+    assert lines[2:] == ["SUCCEEDED  COMPLETE  attempt 1"]
 
 
 def test_an_api_that_stays_away_ends_the_watching_and_says_how_to_look_again(

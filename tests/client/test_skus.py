@@ -56,8 +56,8 @@ def shown(
     console = Console(
         file=out, force_terminal=width is not None, width=width, highlight=False
     )
-    told = run_in_memory(config(), feeds).explain(sku)
-    show_explanation(Screen(out=console), Explanation(**told))
+    answer = run_in_memory(config(), feeds).explain(sku)
+    show_explanation(Screen(out=console), Explanation(**answer))
     return out.getvalue()
 
 
@@ -109,8 +109,8 @@ def test_many_offers_are_counted_and_a_narrow_terminal_keeps_each_line_in_its_co
     None
 ):
     rows = [f"A-1,1,{number + 20},,," for number in range(150)]
-    many = {**FEEDS, "south": feed(*rows, header=HEADER)}
-    assert "offers: 152 (first 100 shown)\n" in shown("A-1", many)
+    feeds = {**FEEDS, "south": feed(*rows, header=HEADER)}
+    assert "offers: 152 (first 100 shown)\n" in shown("A-1", feeds)
     assert "A-1 has a price of 13.80" in shown("A-1", width=60)
 
 
@@ -121,20 +121,32 @@ def test_the_command_asks_the_api(world: ClientWorld) -> None:
     for key, data in run.files.items():
         world.platform.objects.put(key, data)
 
-    told = world.relay("runs", "explain", record.run_id, "A-1")
-    assert (told.exit_code, told.stdout) == (0, shown("A-1"))
-    told = world.relay("runs", "explain", record.run_id, "A-1", "--json")
-    assert json.loads(told.stdout) == {
+    result = world.relay("runs", "explain", record.run_id, "A-1")
+    assert (result.exit_code, result.stdout) == (0, shown("A-1"))
+    result = world.relay("runs", "explain", record.run_id, "A-1", "--json")
+    assert json.loads(result.stdout) == {
         **run.explain("A-1"),
         "run_id": record.run_id,
     }
-    told = world.relay("runs", "explain", record.run_id, "a-1")
-    assert (told.exit_code, told.stdout) == (1, "")
-    assert told.stderr.startswith("SKU_NOT_FOUND: no row of run ")
-    assert "as in the merged feed" in told.stderr
+    result = world.relay("runs", "explain", record.run_id, "a-1")
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert result.stderr.startswith("SKU_NOT_FOUND: no row of run ")
+    assert "as in the merged feed" in result.stderr
 
 
-def test_overrides_are_put_of_a_file_listed_and_removed(
+LISTED_OVERRIDES = [
+    {
+        "sku": "007",
+        "price": "9.90",
+        "max_quantity": 3,
+        "expires_at": "2999-01-01T00:00:00Z",
+        "note": "sale, spring",
+    },
+    {"sku": "B-2", "leave_out": True},
+]
+
+
+def test_overrides_of_a_table_are_put_and_listed(
     world: ClientWorld, tmp_path: Path
 ) -> None:
     world.api.store_config()
@@ -159,21 +171,21 @@ def test_overrides_are_put_of_a_file_listed_and_removed(
         "version": 1,
         "count": 2,
         "unused": None,
-        "overrides": [
-            {
-                "sku": "007",
-                "price": "9.90",
-                "max_quantity": 3,
-                "expires_at": "2999-01-01T00:00:00Z",
-                "note": "sale, spring",
-            },
-            {"sku": "B-2", "leave_out": True},
-        ],
+        "overrides": LISTED_OVERRIDES,
     }
+
+
+def test_overrides_that_were_listed_are_put_again_and_removed(
+    world: ClientWorld, tmp_path: Path
+) -> None:
+    world.api.store_config()
     document = tmp_path / "overrides.json"
-    document.write_text(
-        json.dumps(listed["overrides"]).replace('"9.90"', "8.5")
+    document.write_text(json.dumps(LISTED_OVERRIDES))
+    put = world.relay("config", "overrides", "put", TENANT, str(document))
+    assert put.stdout == (
+        f"Overrides set: 2. {TENANT} has 2 in total, version 1.\n"
     )
+    document.write_text(json.dumps(LISTED_OVERRIDES).replace('"9.90"', "8.5"))
     put = world.relay("config", "overrides", "put", TENANT, str(document))
     assert put.stdout == (
         f"Overrides set: 2. {TENANT} has 2 in total, version 2.\n"
@@ -201,10 +213,10 @@ def test_a_row_of_a_csv_ends_where_its_line_ends(
         world.relay("config", "overrides", "put", TENANT, str(lines)).exit_code
         == 0
     )
-    told = json.loads(
+    listing = json.loads(
         world.relay("config", "overrides", "list", TENANT, "--json").stdout
     )
-    assert told["overrides"] == [
+    assert listing["overrides"] == [
         {"sku": "L-1", "price": "2.00", "note": "one\u2028two\x0cthree"}
     ]
 

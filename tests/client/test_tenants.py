@@ -118,9 +118,9 @@ def test_vendors_show_what_they_gave_to_the_last_run(
     )
     with dg.DagsterInstance.ephemeral() as instance:
         World(world.platform, instance).run()
-    told = world.relay("tenants", "status", TENANT)
-    assert (told.exit_code, told.stderr) == (0, "")
-    lines = told.stdout.splitlines()
+    result = world.relay("tenants", "status", TENANT)
+    assert (result.exit_code, result.stderr) == (0, "")
+    lines = result.stdout.splitlines()
     assert lines[-3].split() == [
         "vendor_id",
         "status",
@@ -133,29 +133,29 @@ def test_vendors_show_what_they_gave_to_the_last_run(
     uploaded = r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\dZ"
     assert re.fullmatch(rf"north +found +{uploaded} +0 h +3 +1 +2", lines[-2])
     assert re.fullmatch(r"south +missing +- +- +- +- +0", lines[-1])
-    asked = world.relay("tenants", "status", TENANT, "--json")
+    result = world.relay("tenants", "status", TENANT, "--json")
     answer = world.api.client.get(f"/v1/tenants/{TENANT}/status").json()
-    assert json.loads(asked.stdout) | {"feed_age_seconds": 0} == answer | {
+    assert json.loads(result.stdout) | {"feed_age_seconds": 0} == answer | {
         "feed_age_seconds": 0
     }
 
 
 def test_a_tenant_that_is_unknown_is_refused(world: ClientWorld) -> None:
-    told = world.relay("tenants", "status", "nobody")
-    assert (told.exit_code, told.stdout) == (1, "")
-    assert told.stderr.startswith("TENANT_NOT_FOUND: ")
+    result = world.relay("tenants", "status", "nobody")
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert result.stderr.startswith("TENANT_NOT_FOUND: ")
 
 
 def test_a_new_tenant_has_no_vendors_and_a_key_for_its_page(
     world: ClientWorld,
 ) -> None:
     options = ("--timezone", "Europe/Berlin", "--currency", "EUR")
-    told = world.relay("tenants", "new", "shop", *options)
-    assert told.exit_code == 0, told.output
-    page, key = told.stdout.splitlines()
+    result = world.relay("tenants", "new", "shop", *options)
+    assert result.exit_code == 0, result.output
+    page, key = result.stdout.splitlines()
     assert page == f"Page: {world.url}/app"
     key = key.removeprefix("Key:  ")
-    assert "shown only this once" in told.stderr
+    assert "shown only this once" in result.stderr
     tenant = world.api.client.get(
         "/v1/tenants/shop", headers={"X-API-Key": key}
     ).json()
@@ -197,8 +197,8 @@ def test_a_new_tenant_has_no_vendors_and_a_key_for_its_page(
 
 def test_a_tenant_that_exists_is_not_made_anew(world: ClientWorld) -> None:
     world.api.store_config()
-    told = world.relay(
+    result = world.relay(
         "tenants", "new", TENANT, "--timezone", "UTC", "--currency", "USD"
     )
-    assert (told.exit_code, told.stdout) == (1, "")
-    assert told.stderr.startswith("TENANT_EXISTS: ")
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert result.stderr.startswith("TENANT_EXISTS: ")

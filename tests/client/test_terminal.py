@@ -22,7 +22,8 @@ VIEW = TableView(
 
 
 def shown(*answers: Any) -> tuple[str, str]:
-    out, err = io.StringIO(), io.StringIO()
+    out = io.StringIO()
+    err = io.StringIO()
     VIEW.show(Screen(Console(file=out, width=200), Console(file=err)), answers)
     return out.getvalue(), err.getvalue()
 
@@ -32,9 +33,9 @@ def test_a_cell_has_an_attribute_or_a_dash_and_a_function_s_text_as_it_is(
     nothing: str | None,
 ) -> None:
     at = datetime(2026, 3, 1, 12, tzinfo=UTC)
-    one = SimpleNamespace(key_id=7, scopes=["read", "run"], at=at, note="")
-    other = SimpleNamespace(key_id=nothing, scopes=[], at=None, note="x")
-    assert shown(one, other) == (
+    key = SimpleNamespace(key_id=7, scopes=["read", "run"], at=at, note="")
+    bare_key = SimpleNamespace(key_id=nothing, scopes=[], at=None, note="x")
+    assert shown(key, bare_key) == (
         "id  scopes    at                    note\n"
         "7   read run  2026-03-01 12:00:00Z\n"
         "-             -                     x\n",

@@ -44,8 +44,11 @@ class Receiver(ThreadingHTTPServer):
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), _Takes)
-        self.status, self.body = 204, b""
-        self.head, self.length, self.headers = b"", 0, dict[str, str]()
+        self.status = 204
+        self.body = b""
+        self.head = b""
+        self.length = 0
+        self.headers = dict[str, str]()
 
     def form(self, max_bytes: int = 1 << 40) -> UploadLink:
         return UploadLink(
@@ -61,15 +64,16 @@ class _Takes(BaseHTTPRequestHandler):
     server: Receiver
 
     def do_POST(self) -> None:
-        server, left = self.server, int(self.headers["Content-Length"])
-        server.length = left
+        server = self.server
+        remaining = int(self.headers["Content-Length"])
+        server.length = remaining
         server.headers = {
             name.lower(): value for name, value in self.headers.items()
         }
-        while left:
-            piece = self.rfile.read(min(left, 1 << 16))
+        while remaining:
+            piece = self.rfile.read(min(remaining, 1 << 16))
             server.head = server.head or piece[:2000]
-            left -= len(piece)
+            remaining -= len(piece)
         self.send_response(server.status)
         self.send_header("Content-Length", str(len(server.body)))
         self.end_headers()
@@ -91,11 +95,11 @@ def receiver() -> Iterator[Receiver]:
 
 @contextmanager
 def peak_of_memory() -> Iterator[list[int]]:
-    found: list[int] = []
+    peaks: list[int] = []
     tracemalloc.start()
     try:
-        yield found
-        found.append(tracemalloc.get_traced_memory()[1])
+        yield peaks
+        peaks.append(tracemalloc.get_traced_memory()[1])
     finally:
         tracemalloc.stop()
 
@@ -107,8 +111,8 @@ def test_a_file_lies_under_the_key_that_is_printed(
     world: ClientWorld, file: Path
 ) -> None:
     world.api.store_config()
-    told = upload(world, file)
-    assert (told.exit_code, told.stdout) == (0, f"{KEY}\n")
+    result = upload(world, file)
+    assert (result.exit_code, result.stdout) == (0, f"{KEY}\n")
     assert world.platform.objects.read(KEY) == file.read_bytes()
 
 
@@ -119,8 +123,8 @@ def test_a_file_of_a_part_is_named_vendor_and_part(
         inbound={"type": "s3", "s3_prefix": PART, "pull": PULL}
     )
     world.api.store_config(vendor_document(parts=[part]))
-    told = upload(world, file, "vendor_1/prices")
-    assert (told.exit_code, told.stdout) == (0, f"{PART}stock.csv\n")
+    result = upload(world, file, "vendor_1/prices")
+    assert (result.exit_code, result.stdout) == (0, f"{PART}stock.csv\n")
     assert world.platform.objects.read(f"{PART}stock.csv") == file.read_bytes()
     refused = upload(world, file, "vendor_1/nothing")
     assert refused.exit_code == 1
@@ -159,9 +163,9 @@ def test_a_file_that_is_too_large_is_told_and_not_sent(
     world.api.store_config()
     limit = world.platform.settings.max_feed_bytes
     os.truncate(file, limit + 1)
-    told = upload(world, file)
-    assert (told.exit_code, told.stdout) == (2, "")
-    assert told.stderr == (
+    result = upload(world, file)
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert result.stderr == (
         f"{file} has {limit + 1:,} bytes, but the maximum is {limit:,}. "
         "Nothing was uploaded.\n"
     )
@@ -180,15 +184,18 @@ def test_what_is_no_file_is_bad_usage(
     world: ClientWorld, tmp_path: Path, name: str, problem: str
 ) -> None:
     (tmp_path / "folder").mkdir()
-    told = upload(world, tmp_path / name)
-    assert told.exit_code == 2
-    assert told.stderr.startswith(f"{tmp_path / name}{problem}")
+    result = upload(world, tmp_path / name)
+    assert result.exit_code == 2
+    assert result.stderr.startswith(f"{tmp_path / name}{problem}")
 
 
 def test_a_pipe_is_not_waited_for(world: ClientWorld, tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
-    told = upload(world, tmp_path / "pipe")
-    assert (told.exit_code, "is not a regular file" in told.stderr) == (2, True)
+    result = upload(world, tmp_path / "pipe")
+    assert (result.exit_code, "is not a regular file" in result.stderr) == (
+        2,
+        True,
+    )
 
 
 def test_a_name_that_is_no_text_is_bad_usage(
@@ -196,8 +203,8 @@ def test_a_name_that_is_no_text_is_bad_usage(
 ) -> None:
     path = tmp_path / os.fsdecode(b"\xff.csv")
     path.write_bytes(b"x")
-    told = upload(world, path)
-    assert (told.exit_code, "Rename the file." in told.stderr) == (2, True)
+    result = upload(world, path)
+    assert (result.exit_code, "Rename the file." in result.stderr) == (2, True)
 
 
 @pytest.mark.parametrize(
@@ -210,9 +217,9 @@ def test_what_the_api_refuses_is_told(
     world.api.store_config(
         vendor_document(), vendor_document("local", inbound={"type": "local"})
     )
-    told = upload(world, file, vendor_id)
-    assert told.exit_code == 1
-    assert told.stderr.startswith(f"{error_code}: ")
+    result = upload(world, file, vendor_id)
+    assert result.exit_code == 1
+    assert result.stderr.startswith(f"{error_code}: ")
 
 
 # --- to S3 ----------------------------------------------------------------------------------------
@@ -244,10 +251,11 @@ def test_a_large_file_is_never_in_memory_as_a_whole(
 def test_what_s3_refuses_is_told_in_its_own_words(
     receiver: Receiver, file: Path
 ) -> None:
-    receiver.status, receiver.body = 400, TOO_LARGE
-    with pytest.raises(UnexpectedResponseError) as told:
+    receiver.status = 400
+    receiver.body = TOO_LARGE
+    with pytest.raises(UnexpectedResponseError) as caught:
         send_file(receiver.form(), file)
-    assert str(told.value) == (
+    assert str(caught.value) == (
         f"stock.csv was not uploaded: 127.0.0.1:{receiver.server_port} returned 400 Bad Request: "
         "EntityTooLarge: Your proposed upload exceeds the maximum"
     )
@@ -263,9 +271,9 @@ def test_a_host_that_is_not_reachable_is_named_with_the_variable_that_sets_it(
         max_bytes=9,
         expires_at="2026-03-01",
     )
-    with pytest.raises(NoResponseError) as told:
+    with pytest.raises(NoResponseError) as caught:
         send_file(link, file)
-    assert told.value.lines[0].startswith(
+    assert caught.value.lines[0].startswith(
         "stock.csv was not uploaded: 127.0.0.1:9 cannot be reached"
     )
-    assert "RELAY_PUBLIC_S3_ENDPOINT_URL" in told.value.lines[1]
+    assert "RELAY_PUBLIC_S3_ENDPOINT_URL" in caught.value.lines[1]

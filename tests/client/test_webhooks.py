@@ -27,12 +27,12 @@ def config(world: ClientWorld) -> None:
 
 def created(world: ClientWorld, *options: str) -> str:
     """Make a webhook and return its id."""
-    made = world.relay(
+    result = world.relay(
         "webhooks", "create", TENANT, URL, "--event", "run.failed", *options
     )
-    assert made.exit_code == 0, made.output
+    assert result.exit_code == 0, result.output
     (webhook_id,) = re.findall(
-        r"^The secret of webhook (\w+) of acme is", made.stderr
+        r"^The secret of webhook (\w+) of acme is", result.stderr
     )
     return str(webhook_id)
 
@@ -41,25 +41,25 @@ def test_a_secret_is_printed_alone_and_the_id_beside_it(
     world: ClientWorld,
 ) -> None:
     events = ("--event", "run.failed", "--event", "feed.published")
-    made = world.relay(
+    result = world.relay(
         "webhooks", "create", TENANT, URL, *events, "--description", "shop"
     )
-    assert made.exit_code == 0, made.output
+    assert result.exit_code == 0, result.output
     (webhook,) = world.platform.webhooks.of_tenant(TENANT)
-    assert made.stdout == f"{webhook.secret}\n"
-    assert made.stderr == (
+    assert result.stdout == f"{webhook.secret}\n"
+    assert result.stderr == (
         f"The secret of webhook {webhook.webhook_id} of acme is shown only this once. Test the "
         f"webhook with: relay webhooks test acme {webhook.webhook_id}\n"
     )
-    told = world.relay("webhooks", "list", TENANT).stdout.splitlines()
-    assert told[0].split() == [
+    lines = world.relay("webhooks", "list", TENANT).stdout.splitlines()
+    assert lines[0].split() == [
         "webhook_id",
         "state",
         "url",
         "events",
         "description",
     ]
-    assert told[1].split() == [
+    assert lines[1].split() == [
         webhook.webhook_id,
         "enabled",
         URL,
@@ -71,30 +71,32 @@ def test_a_secret_is_printed_alone_and_the_id_beside_it(
 
 @pytest.mark.parametrize("act", ["create", "update"])
 def test_help_names_every_event(world: ClientWorld, act: str) -> None:
-    told = world.relay("webhooks", act, "--help").stdout
-    assert [each for each in SUBSCRIBABLE if each not in told] == []
+    output = world.relay("webhooks", act, "--help").stdout
+    assert [
+        event_type for event_type in SUBSCRIBABLE if event_type not in output
+    ] == []
 
 
 def test_programs_get_the_answers_whole(world: ClientWorld) -> None:
     options = ("--event", "run.held", "--json")
-    made = json.loads(
+    created_hook = json.loads(
         world.relay("webhooks", "create", TENANT, URL, *options).stdout
     )
-    assert made.pop("secret").startswith("whsec_")
-    place = (TENANT, made["webhook_id"])
+    assert created_hook.pop("secret").startswith("whsec_")
+    place = (TENANT, created_hook["webhook_id"])
     assert json.loads(
         world.relay("webhooks", "list", TENANT, "--json").stdout
-    ) == [made]
+    ) == [created_hook]
     assert (
         json.loads(world.relay("webhooks", "show", *place, "--json").stdout)
-        == made
+        == created_hook
     )
     rotated = json.loads(
         world.relay("webhooks", "rotate", *place, "--json").stdout
     )
     assert rotated.keys() == {"webhook_id", "secret", "previous_secret_until"}
     changed = world.relay("webhooks", "update", *place, "--disable", "--json")
-    assert json.loads(changed.stdout) == {**made, "enabled": False}
+    assert json.loads(changed.stdout) == {**created_hook, "enabled": False}
     assert (
         json.loads(
             world.relay("webhooks", "deliveries", *place, "--json").stdout
@@ -107,8 +109,8 @@ def test_only_what_is_named_is_changed(world: ClientWorld) -> None:
     webhook_id = created(world)
     (before,) = world.platform.webhooks.of_tenant(TENANT)
     options = ("--url", f"{URL}/new", "--event", "run.held", "--disable")
-    told = world.relay("webhooks", "update", TENANT, webhook_id, *options)
-    assert told.stdout.splitlines()[:4] == [
+    result = world.relay("webhooks", "update", TENANT, webhook_id, *options)
+    assert result.stdout.splitlines()[:4] == [
         f"webhook {webhook_id}",
         "  state: disabled",
         f"  URL: {URL}/new",
@@ -120,11 +122,14 @@ def test_only_what_is_named_is_changed(world: ClientWorld) -> None:
         ).exit_code
         == 0
     )
-    for text, kept in (("shop", "shop"), ("", None)):
+    for text, description in (("shop", "shop"), ("", None)):
         world.relay(
             "webhooks", "update", TENANT, webhook_id, "--description", text
         )
-        assert world.platform.webhooks.of_tenant(TENANT)[0].description == kept
+        assert (
+            world.platform.webhooks.of_tenant(TENANT)[0].description
+            == description
+        )
     (after,) = world.platform.webhooks.of_tenant(TENANT)
     assert after.enabled_at is not None
     changed = replace(before, url=f"{URL}/new", events=("run.held",))
@@ -150,12 +155,12 @@ def test_how_a_webhook_does_is_shown(world: ClientWorld) -> None:
 
 def test_a_rotated_secret_is_printed_alone(world: ClientWorld) -> None:
     webhook_id = created(world)
-    told = world.relay("webhooks", "rotate", TENANT, webhook_id)
+    result = world.relay("webhooks", "rotate", TENANT, webhook_id)
     (webhook,) = world.platform.webhooks.of_tenant(TENANT)
-    assert told.stdout == f"{webhook.secret}\n"
+    assert result.stdout == f"{webhook.secret}\n"
     assert re.fullmatch(
         r"Until \S+ \S+Z, events are signed with the old secret, too\.\n",
-        told.stderr,
+        result.stderr,
     )
 
 
@@ -163,10 +168,10 @@ def test_a_test_prints_its_delivery_and_where_to_look(
     world: ClientWorld,
 ) -> None:
     webhook_id = created(world)
-    told = world.relay("webhooks", "test", TENANT, webhook_id)
-    (made,) = world.platform.webhooks.events_of(TENANT, limit=10).items
-    assert told.stdout == f"{made.event_id}\n"
-    assert f"relay webhooks deliveries acme {webhook_id}" in told.stderr
+    result = world.relay("webhooks", "test", TENANT, webhook_id)
+    (test_event,) = world.platform.webhooks.events_of(TENANT, limit=10).items
+    assert result.stdout == f"{test_event.event_id}\n"
+    assert f"relay webhooks deliveries acme {webhook_id}" in result.stderr
 
 
 def test_each_try_is_a_line(world: ClientWorld) -> None:
@@ -176,11 +181,11 @@ def test_each_try_is_a_line(world: ClientWorld) -> None:
     assert (
         empty.stderr == "Nothing was sent to the webhook in the last 30 days.\n"
     )
-    one = replace(
+    tried_event = replace(
         event(),
         deliveries={webhook_id: tried(webhook_id, None, 503, goes_on=True)},
     )
-    world.platform.webhooks.add_event(one)
+    world.platform.webhooks.add_event(tried_event)
     lines = world.relay(
         "webhooks", "deliveries", TENANT, webhook_id
     ).stdout.splitlines()
@@ -197,7 +202,7 @@ def test_each_try_is_a_line(world: ClientWorld) -> None:
         ),
     ]
     assert re.search(
-        rf"{one.event_id}  run.failed  2        503 .* 12:05:00Z  answered 503$",
+        rf"{tried_event.event_id}  run.failed  2        503 .* 12:05:00Z  answered 503$",
         lines[1],
     )
     assert re.search(r"run.failed  1        -  .*  answered None$", lines[2])
@@ -211,8 +216,10 @@ def test_a_list_of_tries_goes_on_over_pages(world: ClientWorld) -> None:
     webhook_id = created(world)
     for number in range(3):
         three = tried(webhook_id, 500, 500, 200)
-        made = replace(event(after=number), deliveries={webhook_id: three})
-        world.platform.webhooks.add_event(made)
+        tried_event = replace(
+            event(after=number), deliveries={webhook_id: three}
+        )
+        world.platform.webhooks.add_event(tried_event)
     with ApiClient(world.url, "admin-key", page_size=2) as client:
         assert (
             len(list(delivery_attempts(client, TENANT, webhook_id, 100))) == 9
@@ -222,8 +229,8 @@ def test_a_list_of_tries_goes_on_over_pages(world: ClientWorld) -> None:
 
 def test_a_deleted_webhook_is_gone(world: ClientWorld) -> None:
     webhook_id = created(world)
-    told = world.relay("webhooks", "delete", TENANT, webhook_id)
-    assert told.stdout == f"Webhook {webhook_id} of acme is deleted.\n"
+    result = world.relay("webhooks", "delete", TENANT, webhook_id)
+    assert result.stdout == f"Webhook {webhook_id} of acme is deleted.\n"
     again = world.relay("webhooks", "delete", TENANT, webhook_id)
     assert (again.exit_code, again.stdout) == (1, "")
     assert "WEBHOOK_NOT_FOUND" in again.stderr
@@ -233,14 +240,14 @@ def test_a_deleted_webhook_is_gone(world: ClientWorld) -> None:
 
 def test_what_the_api_refuses_is_told(world: ClientWorld) -> None:
     event_option = ("--event", "run.failed")
-    told = world.relay(
+    result = world.relay(
         "webhooks", "create", TENANT, "http://10.0.0.1/", *event_option
     )
-    assert (told.exit_code, told.stdout) == (1, "")
-    assert "url: must begin with https://" in told.stderr
-    told = world.relay(
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert "url: must begin with https://" in result.stderr
+    result = world.relay(
         "webhooks", "create", TENANT, URL, "--event", "run.baked"
     )
-    assert "events.0" in told.stderr
+    assert "events.0" in result.stderr
     assert world.relay("webhooks", "create", TENANT, URL).exit_code == 2
     assert world.relay("webhooks", "show", TENANT, "../x").exit_code == 2

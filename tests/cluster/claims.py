@@ -31,7 +31,8 @@ def runs_spread(cluster: Cluster, tenants: Sequence[str]) -> str:
         )
     records = [_succeeded(cluster, run_id, attempt=1) for run_id in runs]
     return ", ".join(
-        f"{each.tenant_id} on {cluster.worker_of(each)}" for each in records
+        f"{record.tenant_id} on {cluster.worker_of(record)}"
+        for record in records
     )
 
 
@@ -44,10 +45,12 @@ def nothing_is_left_on_disks(cluster: Cluster, tenants: Sequence[str]) -> str:
         )
         if machine.namespace:
             _has_its_own_disk(cluster, machine)
-    own = all(machine.namespace for machine in cluster.machines.others)
+    has_namespaces = all(
+        machine.namespace for machine in cluster.machines.others
+    )
     disks = (
         "each has a disk of its own"
-        if own
+        if has_namespaces
         else "each has a folder of its own on one disk"
     )
     return f"{disks}, and on it its settings alone"
@@ -55,10 +58,10 @@ def nothing_is_left_on_disks(cluster: Cluster, tenants: Sequence[str]) -> str:
 
 def _has_its_own_disk(cluster: Cluster, machine: Machine) -> None:
     assert not machine.folder.exists(), f"{machine.folder} is seen from here"
-    for other in cluster.machines.others:
-        sees = machine.sees(cluster.pid(machine), other.folder)
-        assert sees is (other is machine), (
-            f"{machine.name} sees {other.folder}: {sees}"
+    for neighbor in cluster.machines.others:
+        sees = machine.sees(cluster.pid(machine), neighbor.folder)
+        assert sees is (neighbor is machine), (
+            f"{machine.name} sees {neighbor.folder}: {sees}"
         )
 
 
@@ -66,13 +69,13 @@ def a_killed_worker_loses_nothing(
     cluster: Cluster, tenants: Sequence[str]
 ) -> str:
     """A worker that is killed with all its processes in a burst loses nothing."""
-    victim, other = cluster.machines.others
+    victim, survivor = cluster.machines.others
     with _held(cluster, tenants) as runs:
         executing = cluster.wait_executing(runs, cluster.capacity())
         doomed = {
-            one.run_id
-            for one in executing
-            if cluster.worker_of(one) == victim.name
+            record.run_id
+            for record in executing
+            if cluster.worker_of(record) == victim.name
         }
         assert doomed, f"no run executed on {victim.name}"
         killed = len(cluster.processes(victim))
@@ -85,11 +88,11 @@ def a_killed_worker_loses_nothing(
             cluster, run_id, attempt=2 if run_id in doomed else 1
         )
         assert (
-            run_id not in doomed or cluster.worker_of(record) == other.name
+            run_id not in doomed or cluster.worker_of(record) == survivor.name
         ), brief(record)
     return (
         f"{victim.name}: {killed} processes, {len(doomed)} runs killed; these succeeded on "
-        f"{other.name} as attempt 2, {len(runs) - len(doomed)} others as attempt 1"
+        f"{survivor.name} as attempt 2, {len(runs) - len(doomed)} others as attempt 1"
     )
 
 
@@ -104,7 +107,8 @@ def a_lost_broker_loses_nothing(
         cluster.start(REDIS)
     attempts = Counter(_succeeded(cluster, run_id).attempt for run_id in runs)
     return ", ".join(
-        f"{attempts[each]} as attempt {each}" for each in sorted(attempts)
+        f"{attempts[attempt]} as attempt {attempt}"
+        for attempt in sorted(attempts)
     )
 
 
@@ -128,7 +132,9 @@ def a_worker_comes_back(cluster: Cluster, tenants: Sequence[str]) -> str:
     with _held(cluster, tenants[: cluster.capacity()]) as runs:
         executing = cluster.wait_executing(runs, cluster.capacity())
         its_own = [
-            one for one in executing if cluster.worker_of(one) == back.name
+            record
+            for record in executing
+            if cluster.worker_of(record) == back.name
         ]
         assert len(its_own) == SLOTS, f"{back.name} has {len(its_own)} runs"
         process = cluster.stack.services[back.name].process
@@ -146,7 +152,7 @@ def all_is_settled(cluster: Cluster, tenants: Sequence[str]) -> str:
     feeds = [
         cluster.http.get(f"/v1/tenants/{tenant}/feed") for tenant in tenants
     ]
-    assert [each.status_code for each in feeds] == [302] * len(tenants)
+    assert [feed.status_code for feed in feeds] == [302] * len(tenants)
     runs = cluster.dagster.runs()
     return f"{len(runs)} Dagster runs of {len(tenants)} tenants"
 

@@ -103,11 +103,11 @@ def two_machines(home: Path) -> Iterator[Machines]:
 
 
 def _folders(home: Path, why: str) -> Machines:
-    others = [Machine(name, home / "machines" / name, HOST) for name in NAMES]
+    machines = [Machine(name, home / "machines" / name, HOST) for name in NAMES]
     return Machines(
         HOST,
         "",
-        others,
+        machines,
         f"two folders of one machine, without namespaces: {why}",
     )
 
@@ -115,8 +115,9 @@ def _folders(home: Path, why: str) -> Machines:
 @contextmanager
 def _namespaces(home: Path) -> Iterator[Machines]:
     mark = os.getpid()
-    bridge, prefix = f"relay{mark}", f"198.18.{mark % 250}"
-    others = [
+    bridge = f"relay{mark}"
+    prefix = f"198.18.{mark % 250}"
+    machines = [
         Machine(
             name,
             home / "machines" / name,
@@ -130,12 +131,12 @@ def _namespaces(home: Path) -> Iterator[Machines]:
         cleanup.callback(_ip, "link", "del", bridge)
         _ip("addr", "add", f"{prefix}.1/24", "dev", bridge)
         _ip("link", "set", bridge, "up")
-        for number, machine in enumerate(others):
+        for number, machine in enumerate(machines):
             _ip("netns", "add", machine.namespace)
             cleanup.callback(_ip, "netns", "del", machine.namespace)
             _connect(machine, bridge, f"relay{mark}v{number}")
-        kind = f"two network namespaces, {' and '.join(each.address for each in others)}"
-        yield Machines(f"{prefix}.1", f"{prefix}.0/24", others, kind)
+        kind = f"two network namespaces, {' and '.join(machine.address for machine in machines)}"
+        yield Machines(f"{prefix}.1", f"{prefix}.0/24", machines, kind)
 
 
 def _connect(machine: Machine, bridge: str, cable: str) -> None:
@@ -160,10 +161,10 @@ def _connect(machine: Machine, bridge: str, cable: str) -> None:
 
 def _ip(*words: str) -> None:
     try:
-        done = subprocess.run(
+        process = subprocess.run(
             ["ip", *words], capture_output=True, text=True, check=False
         )
     except FileNotFoundError:
         raise RefusedError("iproute2 is not installed") from None
-    if done.returncode:
-        raise RefusedError(f"ip {' '.join(words)}: {done.stderr.strip()}")
+    if process.returncode:
+        raise RefusedError(f"ip {' '.join(words)}: {process.stderr.strip()}")

@@ -78,15 +78,17 @@ def _all_claims(home: Path) -> list[bool]:
 def _put_to_the_test(
     claim: Claim, cluster: Cluster, tenants: list[str]
 ) -> bool:
-    began, wrong = time.monotonic(), ""
-    said = str(claim.__doc__).partition("\n")[0]
+    began = time.monotonic()
+    wrong = ""
+    title = str(claim.__doc__).partition("\n")[0]
     try:
-        shown = claim(cluster, tenants)
+        note = claim(cluster, tenants)
     except Exception:  # noqa: BLE001 - a claim that fails is told
-        shown, wrong = "", traceback.format_exc()
+        note = ""
+        wrong = traceback.format_exc()
     word = "WRONG" if wrong else "ok"
     print(
-        f"{word:<5}  {time.monotonic() - began:5.1f} s  {said} {shown}".rstrip(),
+        f"{word:<5}  {time.monotonic() - began:5.1f} s  {title} {note}".rstrip(),
         flush=True,
     )
     if wrong:

@@ -13,11 +13,11 @@ ROOT = Path(__file__).resolve().parents[2]
 
 @pytest.mark.integration
 def test_runs_spread_over_workers_and_a_killed_one_loses_nothing() -> None:
-    done = subprocess.run(
+    process = subprocess.run(
         [sys.executable, "tests/cluster/rehearsal.py"],
         cwd=ROOT,
         capture_output=True,
         text=True,
         check=False,
     )
-    assert done.returncode == 0, done.stdout + done.stderr
+    assert process.returncode == 0, process.stdout + process.stderr

@@ -138,14 +138,16 @@ class Cluster(Installation):
         self, runs: Iterable[str], number: int
     ) -> list[RunRecord]:
         """Return the records of those that execute, once as many do as there is room for."""
-        wanted = list(runs)
+        run_ids = list(runs)
 
         def look() -> list[RunRecord]:
-            records = [self.aws.runs.get(run_id) for run_id in wanted]
-            found = [
-                each for each in records if each is not None and each.is_claimed
+            records = [self.aws.runs.get(run_id) for run_id in run_ids]
+            claimed = [
+                record
+                for record in records
+                if record is not None and record.is_claimed
             ]
-            return found if len(found) >= number else []
+            return claimed if len(claimed) >= number else []
 
         return wait_for(f"{number} runs execute", look, within=60)
 
@@ -159,9 +161,9 @@ class Cluster(Installation):
         names = [machine.name for machine in self.machines.others]
         self.start(
             *(
-                each
-                for each in names
-                if each not in services or not services[each].is_running()
+                name
+                for name in names
+                if name not in services or not services[name].is_running()
             )
         )
 

@@ -196,7 +196,10 @@ def stores(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stores]:
     stores.write("src/stores/defs/__init__.py", "")
     stores.write("src/stores/definitions.py", DEFINITIONS)
     stores.write("src/stores/defs/raw.py", RAW)
-    stores.write("home/dagster.yaml", "telemetry: {enabled: false}\n")
+    stores.write(
+        "home/dagster.yaml",
+        "telemetry: {enabled: false}\nnux: {enabled: false}\n",
+    )
     for name in ("acme", "globex", "initech"):
         stores.write(f"samples/{name}.csv", skus(20))
     files = (

@@ -132,6 +132,14 @@ def test_a_candidate_on_hold_is_published_by_its_hash_alone(
     project.write("acme.csv", rows(5))
     held = project.run()
     sha256 = metadata_of(held, "candidate")["sha256"]
+    (verdict,) = [
+        check
+        for check in held.get_asset_check_evaluations()
+        if check.check_name == "guard_skus_removed"
+    ]
+    said = "15 of 20 (0.7500) is more than the limit of 0.50. To publish the candidate"
+    assert said in str(verdict.description)
+    assert f"{{release: {sha256}}}" in str(verdict.description)
 
     waiting = project.run(only=["feed"])
     assert not waiting.success

@@ -70,13 +70,13 @@ def both_readings(
 ) -> tuple[Any, Any]:
     """Return the engine's reading of one cell and the reference's: a value or a fault code."""
     try:
-        found = read_cell(column, text, options, zone)
+        value = read_cell(column, text, options, zone)
     except CellError as error:
-        found = str(error.error_code)
+        value = str(error.error_code)
     try:
-        return found, reference_cell(column, text, options, zone)
+        return value, reference_cell(column, text, options, zone)
     except FaultError as fault:
-        return found, fault.args[0]
+        return value, fault.args[0]
 
 
 @pytest.mark.parametrize("separators", SEPARATORS, ids=str)
@@ -86,10 +86,10 @@ def test_engine_and_reference_read_odd_cells_alike(
     options = parser(*separators)
     for text in filter(None, map(str.strip, SINGLE_CELLS)):
         for column in READ:
-            found, expected = both_readings(
+            value, expected = both_readings(
                 column, text, options, ZoneInfo("America/Chicago")
             )
-            assert (column, text, found) == (column, text, expected)
+            assert (column, text, value) == (column, text, expected)
 
 
 @fuzz(300)
@@ -101,10 +101,10 @@ def test_engine_and_reference_read_odd_cells_alike(
 def test_engine_and_reference_read_any_scrap_alike(
     text: str, separators: tuple[str, str | None], column: str
 ) -> None:
-    found, expected = both_readings(
+    value, expected = both_readings(
         column, text, parser(*separators), ZoneInfo("UTC")
     )
-    assert found == expected
+    assert value == expected
 
 
 @fuzz(300)
@@ -112,10 +112,10 @@ def test_engine_and_reference_read_any_scrap_alike(
 def test_engine_and_reference_read_any_clock_alike(
     text: str, zone: str
 ) -> None:
-    found, expected = both_readings(
+    value, expected = both_readings(
         "updated_at", text, parser(".", None), ZoneInfo(zone)
     )
-    assert found == expected
+    assert value == expected
 
 
 def assert_both_agree(
@@ -185,7 +185,8 @@ def test_engine_and_reference_split_any_text_alike(
     assert_both_agree(document, {"vendor_1": text.encode(encoding)})
 
 
-LONG, MANY_LINES = "x" * 450, "x\n" * 500_000
+LONG = "x" * 450
+MANY_LINES = "x\n" * 500_000
 MANY = [f'S{n % 9_001:05},{n % 7},1,"{LONG}\n"' for n in range(9_500)]
 MORE = ["n"] * 6
 HUGE = [

@@ -300,9 +300,9 @@ def test_unmatched_rows_are_kept_or_taken_out() -> None:
         "catalog": products(*PRODUCTS),
         "v1": rows_of("S3,1,1,,,,", 'y,4,13.5,Q,"a, b",4006381333948,z'),
     }
-    kept = run(feeds)
-    assert normalized(kept) == {"S3": "S3", "y": "y"}
-    assert kept.findings.rows["v1"].as_dict()["unmatched"] == 0
+    lenient = run(feeds)
+    assert normalized(lenient) == {"S3": "S3", "y": "y"}
+    assert lenient.findings.rows["v1"].as_dict()["unmatched"] == 0
     result = run(feeds, catalog={"unmatched": "leave_out"})
     assert normalized(result) == {"S3": "S3"}
     assert summary_of(result.findings)["rows"]["v1"] == {
@@ -318,8 +318,8 @@ def test_unmatched_rows_are_kept_or_taken_out() -> None:
         "won": 1,
     }
     assert summary_of(result.findings)["vendor_record_counts"] == {"v1": 1}
-    for one in (kept, result):
-        assert one.files[one.keys.unmatched].decode() == (
+    for outcome in (lenient, result):
+        assert outcome.files[outcome.keys.unmatched].decode() == (
             f'{UNMATCHED}\nv1,3,y,4006381333948,Q,z,"a, b",4,13.50,unknown\n'
         )
 
@@ -567,9 +567,9 @@ def test_a_run_without_a_catalog_fails_behind_its_vendors() -> None:
     )
     assert "the catalog has no file" in result.findings.failure.error_message
     assert summary_of(result.findings)["catalog"] is None
-    both = failed({})
-    assert failure_of(both)[0] == "REQUIRED_VENDOR_MISSING"
-    assert [fault.error_code for fault in both.findings.faults] == [
+    both_failures = failed({})
+    assert failure_of(both_failures)[0] == "REQUIRED_VENDOR_MISSING"
+    assert [fault.error_code for fault in both_failures.findings.faults] == [
         "REQUIRED_VENDOR_MISSING",
         "missing_catalog",
     ]
@@ -595,9 +595,13 @@ def test_a_catalog_that_cannot_be_read_fails_the_run_behind_its_vendors(
     assert normalized(result) == {"y": "y"}
     assert summary_of(result.findings)["catalog"] is None
     assert result.keys.unmatched not in result.files
-    both = failed({**feeds, "v1": b"\xff\xfe\xfd"})
-    assert failure_of(both) == ("DECODE_ERROR", "NORMALIZE", "vendor_data")
-    assert [fault.error_code for fault in both.findings.faults] == [
+    both_failures = failed({**feeds, "v1": b"\xff\xfe\xfd"})
+    assert failure_of(both_failures) == (
+        "DECODE_ERROR",
+        "NORMALIZE",
+        "vendor_data",
+    )
+    assert [fault.error_code for fault in both_failures.findings.faults] == [
         "DECODE_ERROR",
         code,
     ]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import random
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
@@ -12,7 +13,7 @@ import pytest
 from reference_catalog import gtin_of, match
 from relay_core.kernel import compiled
 from support.builders import tenant_config, vendor_document
-from support.explaining import run_in_memory
+from support.explaining import RunInMemory, run_in_memory
 
 COLUMNS = ("sku", "brand", "title", "ean", "part")
 GTINS = [
@@ -58,22 +59,44 @@ def table(rows: list[dict[str, str]], **more: str) -> bytes:
 
 def valid(rows: list[dict[str, str]]) -> list[tuple[int, dict[str, str]]]:
     """Return the valid rows, trimmed, with the numbers of their records."""
-    kept = []
+    usable = []
     for number, row in enumerate(rows, 2):
         cells = {name: cell.strip() for name, cell in row.items()}
         gtin = gtin_of(cells["ean"]) if cells["ean"] else ""
         if cells["sku"] and gtin is not None:
-            kept.append((number, {**cells, "ean": gtin}))
-    return kept
+            usable.append((number, {**cells, "ean": gtin}))
+    return usable
 
 
-@pytest.mark.parametrize("has_kernel", [True, False], ids=["kernel", "python"])
-@pytest.mark.parametrize("seed", range(12))
-def test_seeded_rows_are_matched_as_the_reference_does(
-    seed: int, has_kernel: bool, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    if not has_kernel:
-        monkeypatch.setattr(compiled, "is_used", lambda: False)
+@dataclass
+class SeededRun:
+    """A run of seeded rows, and what the reference says about each of them."""
+
+    run: RunInMemory
+    # The products that the catalog may be matched by.
+    usable: list[dict[str, str]]
+    # The valid rows of the vendor, each with its number and the reference's verdict.
+    matched: list[tuple[int, dict[str, str], Any]]
+    # Whether rows without a product are left out.
+    leaves_out: bool
+
+    def offered(self) -> list[tuple[str, ...]]:
+        """Return the offers that the reference expects, in order."""
+        return sorted(
+            (
+                verdict.sku,
+                verdict.vendor_sku,
+                verdict.given.get("brand", row["brand"]),
+                verdict.given.get("title", row["title"]),
+                row["ean"],
+            )
+            for _, row, verdict in self.matched
+            if verdict.matched_by is not None or not self.leaves_out
+        )
+
+
+def seeded_run(seed: int) -> SeededRun:
+    """Take seeded rows through a run, and through the reference."""
     rng = random.Random(seed)
     products = [*rows_of(rng, 14), dict.fromkeys(COLUMNS, "") | {"sku": "S0"}]
     rows = rows_of(rng, 60)
@@ -81,11 +104,6 @@ def test_seeded_rows_are_matched_as_the_reference_does(
     leaves_out = "sku" not in keys or rng.random() < 0.5
     gives = rng.sample(["brand", "title"], rng.choice([0, 1, 2]))
     sku_map = {"own1": "S1", "S2": "S3", "own5": "elsewhere"}
-    options: dict[str, Any] = {
-        "match": keys,
-        "unmatched": "leave_out" if leaves_out else "keep",
-        "gives": gives,
-    }
     config = tenant_config(
         vendor_document("v", sku_map={"type": "file", "local_path": "map.csv"}),
         extra_columns=["ean", "part"],
@@ -94,7 +112,9 @@ def test_seeded_rows_are_matched_as_the_reference_does(
         catalog={
             "inbound": {"type": "local"},
             "parser": {"format": "csv"},
-            **options,
+            "match": keys,
+            "unmatched": "leave_out" if leaves_out else "keep",
+            "gives": gives,
         },
         error_policy={"max_invalid_rows": 999, "max_invalid_row_pct": "1"},
     )
@@ -107,27 +127,38 @@ def test_seeded_rows_are_matched_as_the_reference_does(
         },
         sku_maps={"v": "\n".join(["vendor_sku,sku", *map_lines]).encode()},
     )
-
-    known = [product for _, product in valid(products)]
+    usable = [product for _, product in valid(products)]
     matched = [
-        (number, row, match(row, known, keys, sku_map, gives))
+        (number, row, match(row, usable, keys, sku_map, gives))
         for number, row in valid(rows)
     ]
-    offered = sorted(
-        (
-            verdict.sku,
-            verdict.vendor_sku,
-            verdict.given.get("brand", row["brand"]),
-            verdict.given.get("title", row["title"]),
-            row["ean"],
-        )
-        for _, row, verdict in matched
-        if verdict.matched_by is not None or not leaves_out
-    )
-    assert offered == sorted(
+    return SeededRun(run, usable, matched, leaves_out)
+
+
+@pytest.mark.parametrize("has_kernel", [True, False], ids=["kernel", "python"])
+@pytest.mark.parametrize("seed", range(12))
+def test_seeded_rows_are_matched_as_the_reference_does(
+    seed: int, has_kernel: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not has_kernel:
+        monkeypatch.setattr(compiled, "is_used", lambda: False)
+    seeded = seeded_run(seed)
+    assert_offers_are_those_of_the_reference(seeded)
+    assert_unmatched_rows_are_listed(seeded)
+    assert_matches_are_counted(seeded)
+    assert_uncovered_products_are_listed(seeded)
+
+
+def assert_offers_are_those_of_the_reference(seeded: SeededRun) -> None:
+    run = seeded.run
+    assert seeded.offered() == sorted(
         (row["sku"], row["vendor_sku"], row["brand"], row["title"], row["ean"])
         for row in read(run.files[run.keys.normalized("v")])
     )
+
+
+def assert_unmatched_rows_are_listed(seeded: SeededRun) -> None:
+    run = seeded.run
     unmatched = [
         (
             str(number),
@@ -137,26 +168,32 @@ def test_seeded_rows_are_matched_as_the_reference_does(
             row["part"],
             verdict.reason,
         )
-        for number, row, verdict in matched
+        for number, row, verdict in seeded.matched
         if verdict.matched_by is None
     ]
-    listed = read(run.files.get(run.keys.unmatched, b""))
+    names = ("row_number", "sku", "gtin", "brand", "mpn", "reason")
     assert unmatched == [
-        tuple(
-            row[name]
-            for name in ("row_number", "sku", "gtin", "brand", "mpn", "reason")
-        )
-        for row in listed
+        tuple(row[name] for name in names)
+        for row in read(run.files.get(run.keys.unmatched, b""))
     ]
-    assert run.findings.catalog is not None
+
+
+def assert_matches_are_counted(seeded: SeededRun) -> None:
     counts = dict.fromkeys(("sku_map", "gtin", "mpn", "sku"), 0)
-    for _, _, verdict in matched:
+    for _, _, verdict in seeded.matched:
         if verdict.matched_by is not None:
             counts[verdict.matched_by] += 1
-    assert run.findings.catalog.as_dict()["matched_by"] == {"v": counts}
+    catalog = seeded.run.findings.catalog
+    assert catalog is not None
+    assert catalog.as_dict()["matched_by"] == {"v": counts}
+
+
+def assert_uncovered_products_are_listed(seeded: SeededRun) -> None:
+    run = seeded.run
+    offered = seeded.offered()
     covered = {offer[0] for offer in offered}
     first_rows: dict[str, dict[str, str]] = {}
-    for product in known:
+    for product in seeded.usable:
         first_rows.setdefault(product["sku"], product)
     uncovered = [
         (sku, row["ean"], row["brand"], row["part"], row["title"])

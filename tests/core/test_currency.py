@@ -39,9 +39,10 @@ def test_amounts_of_another_currency_are_the_tenants_from_reading_on() -> None:
     assert run.files[run.keys.merged_inventory("csv")].decode() == (
         "sku,vendor_id,cost,price\nA,v1,10.83,16.71\nB,v2,15.70,15.70\n"
     )
-    told = run.explain("A")
+    explanation = run.explain("A")
     assert [
-        (each["vendor_id"], each["landed_cost"]) for each in told["offers"]
+        (offer["vendor_id"], offer["landed_cost"])
+        for offer in explanation["offers"]
     ] == [
         ("v1", "15.7064"),
         ("v2", "15.71"),
@@ -51,4 +52,4 @@ def test_amounts_of_another_currency_are_the_tenants_from_reading_on() -> None:
         "operand": "4.8744",
         "before": "10.832",
     }
-    assert told["price_steps"][1] == {**step, "after": "15.7064"}
+    assert explanation["price_steps"][1] == {**step, "after": "15.7064"}

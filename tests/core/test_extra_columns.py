@@ -23,7 +23,7 @@ MAP = {
 
 def config(**changes: Any) -> TenantConfig:
     """Names that the engine has columns of its own by: rule, row_number, origin."""
-    wanted: dict[str, Any] = {
+    settings: dict[str, Any] = {
         "extra_columns": ["shelf", "origin", "row_number", "rule"],
         "output": {
             "columns": [
@@ -38,7 +38,7 @@ def config(**changes: Any) -> TenantConfig:
         },
     }
     vendors = (vendor_document("v1", parser=MAP), vendor_document("v2"))
-    return tenant_config(*vendors, **{**wanted, **changes})
+    return tenant_config(*vendors, **{**settings, **changes})
 
 
 FEEDS = {
@@ -134,9 +134,9 @@ def test_a_sku_kept_at_0_has_the_states_values_and_null_where_the_state_lacks_th
 
 
 def test_a_feed_without_a_valid_row_has_their_header() -> None:
-    given = {**FEEDS, "v1": feed("D,x,1,a,b", header=HEADER)}
+    feeds = {**FEEDS, "v1": feed("D,x,1,a,b", header=HEADER)}
     lenient = {"max_invalid_rows": 9, "max_invalid_row_pct": 1}
-    run = run_in_memory(config(error_policy=lenient), given)
+    run = run_in_memory(config(error_policy=lenient), feeds)
     assert run.files[run.keys.normalized("v1")].decode().endswith(",rule\n")
     assert [row["sku"] for row in state_of(run)] == ["B"]
     empty = {**FEEDS, "v1": b""}

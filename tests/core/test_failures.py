@@ -348,9 +348,9 @@ def test_columns_are_judged_before_emptiness() -> None:
 def test_other_unusable_files_are_invalid_input(
     data: bytes, sku_map: bytes | None
 ) -> None:
-    more = {} if sku_map is None else {"sku_map": SKU_MAP}
+    options = {} if sku_map is None else {"sku_map": SKU_MAP}
     maps = {} if sku_map is None else {"vendor_1": sku_map}
-    result = run({"vendor_1": data}, vendor_document(**more), sku_maps=maps)
+    result = run({"vendor_1": data}, vendor_document(**options), sku_maps=maps)
     assert "vendor_1" in failed(result, "invalid_input", "NORMALIZE")
 
 
@@ -365,8 +365,8 @@ def test_the_first_faulty_vendor_gives_the_code_and_every_fault_is_told() -> (
     }
     result = run(feeds, *vendors)
     failed(result, "DECODE_ERROR", "NORMALIZE")
-    told = [(fault.vendor_id, fault.error_code) for fault in result.faults]
-    assert told == [
+    faults = [(fault.vendor_id, fault.error_code) for fault in result.faults]
+    assert faults == [
         ("cut", "DECODE_ERROR"),
         ("bare", "missing_required_columns"),
     ]
@@ -602,10 +602,10 @@ def test_warnings_are_kept_in_a_run_that_then_fails() -> None:
     ]
     result = run({"gone": None, "cut": b'"', "hollow": b""}, *vendors)
     failed(result, "DECODE_ERROR", "NORMALIZE")
-    told = [
+    warnings = [
         (warning.error_code, warning.vendor_id) for warning in result.warnings
     ]
-    assert told == [
+    assert warnings == [
         ("OPTIONAL_VENDOR_MISSING", "gone"),
         ("EMPTY_FEED", "hollow"),
     ]

@@ -161,10 +161,10 @@ def in_trouble(
     code: str, alone: bool = False, earlier: bytes | None = None, **options: Any
 ) -> Run:
     """Run a vendor that is in this failure, beside another that is in none."""
-    own, data = TROUBLES[code]
-    vendors = [vendor_document("bad", **own, **options)] + [GOOD_VENDOR] * (
-        not alone
-    )
+    vendor_options, data = TROUBLES[code]
+    vendors = [vendor_document("bad", **vendor_options, **options)] + [
+        GOOD_VENDOR
+    ] * (not alone)
     whole = {
         "bad": feed(*WHOLE),
         "good": feed(*[f"A-{n},5,10.00" for n in range(20)]),
@@ -173,8 +173,8 @@ def in_trouble(
     if alone:
         del uploads["good"], whole["good"]
     baseline = baseline_of(*vendors, **whole) if code == "vendor_rows" else None
-    known = {} if earlier is None else {"bad": earlier}
-    return run(*vendors, uploads=uploads, earlier=known, baseline=baseline)
+    last_good = {} if earlier is None else {"bad": earlier}
+    return run(*vendors, uploads=uploads, earlier=last_good, baseline=baseline)
 
 
 def stage(code: str) -> str:
@@ -192,16 +192,16 @@ def test_trouble_fails_the_run_in_its_stage(code: str) -> None:
 
 
 def test_lost_rows_of_a_vendor_that_may_fail_the_run_trip_their_guard() -> None:
-    ended = in_trouble("vendor_rows")
-    assert (ended.failed, ended.findings.is_held) == (None, True)
-    assert [result.guard for result in ended.findings.tripped] == [
+    outcome = in_trouble("vendor_rows")
+    assert (outcome.failed, outcome.findings.is_held) == (None, True)
+    assert [result.guard for result in outcome.findings.tripped] == [
         "vendor_rows"
     ]
 
 
 def test_an_optional_feed_without_a_row_is_a_warning() -> None:
-    ended = in_trouble("no_rows_parsed", required=False)
-    assert (ended.failed, ended.warned) == (None, ["EMPTY_FEED"])
+    outcome = in_trouble("no_rows_parsed", required=False)
+    assert (outcome.failed, outcome.warned) == (None, ["EMPTY_FEED"])
 
 
 # --- leave out ------------------------------------------------------------------------------------
@@ -212,22 +212,22 @@ def test_an_optional_feed_without_a_row_is_a_warning() -> None:
 def test_a_vendor_in_trouble_is_left_out_and_the_others_are_published(
     code: str, required: bool
 ) -> None:
-    ended = in_trouble(code, on_trouble="leave_out", required=required)
-    assert (ended.failed, ended.used(), ended.trouble()) == (
+    outcome = in_trouble(code, on_trouble="leave_out", required=required)
+    assert (outcome.failed, outcome.used(), outcome.trouble()) == (
         None,
         "left_out",
         code,
     )
-    assert ended.warned == ["VENDOR_LEFT_OUT"]
-    (warning,) = ended.findings.warnings
-    failure = ended.findings.states["bad"].failure
+    assert outcome.warned == ["VENDOR_LEFT_OUT"]
+    (warning,) = outcome.findings.warnings
+    failure = outcome.findings.states["bad"].failure
     assert failure is not None
     assert f"{code}: {failure.error_message}" in warning.error_message
-    assert all(sku.startswith("A-") for sku in ended.quantities)
-    assert KEYS.normalized("bad") not in ended.files
-    assert ended.findings.valid_rows().keys() == {"good"}
+    assert all(sku.startswith("A-") for sku in outcome.quantities)
+    assert KEYS.normalized("bad") not in outcome.files
+    assert outcome.findings.valid_rows().keys() == {"good"}
     assert "vendor_rows" not in [
-        result.guard for result in ended.findings.tripped
+        result.guard for result in outcome.findings.tripped
     ]
 
 
@@ -235,18 +235,18 @@ def test_a_vendor_in_trouble_is_left_out_and_the_others_are_published(
 def test_where_nobody_is_left_the_run_fails_with_the_trouble_in_its_stage(
     code: str,
 ) -> None:
-    ended = in_trouble(code, alone=True, on_trouble="leave_out")
-    assert ended.failed == (code, stage(code))
-    assert ended.warned == ["VENDOR_LEFT_OUT"]
+    outcome = in_trouble(code, alone=True, on_trouble="leave_out")
+    assert outcome.failed == (code, stage(code))
+    assert outcome.warned == ["VENDOR_LEFT_OUT"]
 
 
 def test_where_all_that_is_left_out_is_for_want_of_uploads_there_is_no_row() -> (
     None
 ):
     absent = vendor_document("bad", required=False, on_trouble="leave_out")
-    ended = run(absent, uploads={})
-    assert ended.failed == ("no_rows_parsed", "MERGE_PRICE")
-    assert ended.warned == ["OPTIONAL_VENDOR_MISSING"]
+    outcome = run(absent, uploads={})
+    assert outcome.failed == ("no_rows_parsed", "MERGE_PRICE")
+    assert outcome.warned == ["OPTIONAL_VENDOR_MISSING"]
 
 
 # --- last good ------------------------------------------------------------------------------------
@@ -258,19 +258,23 @@ def test_the_last_good_feed_stands_in_with_its_share_of_the_quantities(
     code: str, required: bool
 ) -> None:
     options = {"on_trouble": "last_good", "last_good": {"quantity_pct": 50}}
-    ended = in_trouble(code, earlier=feed(*WHOLE), required=required, **options)
-    assert (ended.failed, ended.used(), ended.trouble()) == (
+    outcome = in_trouble(
+        code, earlier=feed(*WHOLE), required=required, **options
+    )
+    assert (outcome.failed, outcome.used(), outcome.trouble()) == (
         None,
         "last_good",
         code,
     )
-    assert ended.warned == ["VENDOR_LAST_GOOD"]
+    assert outcome.warned == ["VENDOR_LAST_GOOD"]
     assert (
         "2 hours old; the limit is 48 hours"
-        in ended.findings.warnings[0].error_message
+        in outcome.findings.warnings[0].error_message
     )
-    assert {ended.quantities[f"B-{number:02}"] for number in range(20)} == {"4"}
-    state = ended.findings.states["bad"]
+    assert {outcome.quantities[f"B-{number:02}"] for number in range(20)} == {
+        "4"
+    }
+    state = outcome.findings.states["bad"]
     assert (state.last_good_run_id, state.age_hours) == (PUBLISHED_RUN, 2)
 
 
@@ -283,8 +287,8 @@ def test_the_last_good_feed_stands_in_with_its_share_of_the_quantities(
 def test_without_a_sound_last_good_feed_a_required_vendor_fails_the_run(
     code: str, earlier: bytes | None
 ) -> None:
-    ended = in_trouble(code, earlier=earlier, on_trouble="last_good")
-    assert ended.failed == (code, stage(code))
+    outcome = in_trouble(code, earlier=earlier, on_trouble="last_good")
+    assert outcome.failed == (code, stage(code))
 
 
 @pytest.mark.parametrize(
@@ -294,15 +298,15 @@ def test_without_a_sound_last_good_feed_a_required_vendor_fails_the_run(
 def test_without_a_sound_last_good_feed_an_optional_vendor_is_left_out(
     code: str, earlier: bytes | None
 ) -> None:
-    ended = in_trouble(
+    outcome = in_trouble(
         code, earlier=earlier, on_trouble="last_good", required=False
     )
-    assert (ended.failed, ended.used(), ended.trouble()) == (
+    assert (outcome.failed, outcome.used(), outcome.trouble()) == (
         None,
         "left_out",
         code,
     )
-    assert ended.warned == ["VENDOR_LEFT_OUT"]
+    assert outcome.warned == ["VENDOR_LEFT_OUT"]
 
 
 def test_a_stale_upload_stands_in_itself_with_its_share_of_the_quantities() -> (
@@ -310,17 +314,18 @@ def test_a_stale_upload_stands_in_itself_with_its_share_of_the_quantities() -> (
 ):
     options = {"on_trouble": "last_good", "last_good": {"quantity_pct": 50}}
     vendor = vendor_document("bad", max_feed_age_hours=1, **options)
-    stale, earlier = feed("B-1,9,10.00"), {"bad": feed("B-2,9,10.00")}
-    ended = run(
+    stale = feed("B-1,9,10.00")
+    earlier = {"bad": feed("B-2,9,10.00")}
+    outcome = run(
         vendor, uploads={"bad": stale}, earlier=earlier, age=timedelta(hours=3)
     )
-    assert (ended.failed, ended.used(), ended.trouble()) == (
+    assert (outcome.failed, outcome.used(), outcome.trouble()) == (
         None,
         "last_good",
         "STALE_FEED",
     )
-    assert ended.quantities == {"B-1": "4"}
-    assert ended.findings.states["bad"].last_good_run_id is None
+    assert outcome.quantities == {"B-1": "4"}
+    assert outcome.findings.states["bad"].last_good_run_id is None
 
 
 @pytest.mark.parametrize(
@@ -348,14 +353,18 @@ def test_what_stands_in_for_an_upload_that_is_not_there_is_told_once_and_as_it_e
     warned: list[str],
 ) -> None:
     vendor = vendor_document("bad", required=required, on_trouble="last_good")
-    ended = run(
+    outcome = run(
         vendor,
         GOOD_VENDOR,
         uploads={"good": GOOD},
         earlier={"bad": earlier},
         error_policy={**FORGIVING, "missing_required_vendor_policy": policy},
     )
-    assert (ended.failed, ended.used(), ended.warned) == (failed, used, warned)
+    assert (outcome.failed, outcome.used(), outcome.warned) == (
+        failed,
+        used,
+        warned,
+    )
 
 
 @pytest.mark.parametrize(
@@ -373,19 +382,19 @@ def test_what_has_no_required_column_stands_in_for_nothing(
         "max_feed_age_hours": 1,
         "required": required,
     }
-    ended = run(
+    outcome = run(
         vendor_document("bad", **options),
         GOOD_VENDOR,
         uploads={"bad": TROUBLES["missing_required_columns"][1], "good": GOOD},
         age=timedelta(hours=3),
         error_policy={**FORGIVING, "fail_on_missing_required_columns": False},
     )
-    assert (ended.failed, ended.warned) == (failed, warned)
+    assert (outcome.failed, outcome.warned) == (failed, warned)
 
 
 def test_lost_rows_without_a_last_good_feed_trip_their_guard() -> None:
-    ended = in_trouble("vendor_rows", on_trouble="last_good")
-    assert (ended.failed, ended.findings.is_held) == (None, True)
+    outcome = in_trouble("vendor_rows", on_trouble="last_good")
+    assert (outcome.failed, outcome.findings.is_held) == (None, True)
 
 
 # --- what is judged, and in which order -----------------------------------------------------------
@@ -408,9 +417,9 @@ def test_the_vendors_shares_are_judged_in_order_and_before_the_run_s() -> None:
     ]
     data = feed("B-1,many,1", "B-2,1,1")
     strict = {"max_invalid_rows": 0}
-    ended = run(*vendors, uploads={"z": data, "a": data}, error_policy=strict)
-    assert ended.failed == ("validation_errors", "MERGE_PRICE")
-    assert [fault.vendor_id for fault in ended.findings.faults] == [
+    outcome = run(*vendors, uploads={"z": data, "a": data}, error_policy=strict)
+    assert outcome.failed == ("validation_errors", "MERGE_PRICE")
+    assert [fault.vendor_id for fault in outcome.findings.faults] == [
         "z",
         "a",
         None,
@@ -421,10 +430,10 @@ def test_a_share_at_its_limit_itself_is_no_trouble() -> None:
     vendor = vendor_document(
         "bad", max_invalid_row_pct="0.25", on_trouble="leave_out"
     )
-    ended = run(
+    outcome = run(
         vendor, GOOD_VENDOR, uploads={"bad": feed(*MANY_INVALID), "good": GOOD}
     )
-    assert (ended.used(), ended.trouble()) == ("found", None)
+    assert (outcome.used(), outcome.trouble()) == ("found", None)
 
 
 @pytest.mark.parametrize("remedy", ["leave_out", "last_good"])
@@ -434,18 +443,18 @@ def test_the_run_s_thresholds_pass_over_a_vendor_that_is_not_used_and_its_rows_a
     vendor = vendor_document(
         "bad", max_invalid_row_pct="0.2", on_trouble=remedy
     )
-    ended = run(
+    outcome = run(
         vendor,
         GOOD_VENDOR,
         uploads={"bad": feed(*MANY_INVALID), "good": GOOD},
         earlier={"bad": feed(*WHOLE)},
         error_policy={"max_invalid_rows": 0},
     )
-    assert ended.failed is None
-    counts = ended.findings.counts()
+    assert outcome.failed is None
+    counts = outcome.findings.counts()
     assert (counts["total_rows"], counts["invalid_rows"]) == (21, 5)
-    assert "invalid_rows_within_threshold" not in ended.warned
-    assert ended.files[KEYS.invalid_rows].count(b"bad,") == 5
+    assert "invalid_rows_within_threshold" not in outcome.warned
+    assert outcome.files[KEYS.invalid_rows].count(b"bad,") == 5
 
 
 @pytest.mark.parametrize(
@@ -457,26 +466,26 @@ def test_lost_rows_are_trouble_wherever_guards_are_judged(
     vendor = vendor_document("bad", on_trouble="leave_out")
     baseline = baseline_of(vendor, GOOD_VENDOR, bad=feed(*WHOLE), good=GOOD)
     uploads = {"bad": feed(*HALF), "good": GOOD}
-    ended = run(
+    outcome = run(
         vendor,
         GOOD_VENDOR,
         uploads=uploads,
         baseline=baseline,
         guards={"mode": mode},
     )
-    assert ended.used() == used
+    assert outcome.used() == used
 
 
 def test_columns_that_may_be_missing_are_no_trouble() -> None:
     vendor = vendor_document("bad", on_trouble="last_good")
-    ended = run(
+    outcome = run(
         vendor,
         GOOD_VENDOR,
         uploads={"bad": TROUBLES["missing_required_columns"][1], "good": GOOD},
         earlier={"bad": feed(*WHOLE)},
         error_policy={**FORGIVING, "fail_on_missing_required_columns": False},
     )
-    assert (ended.failed, ended.used(), ended.warned) == (
+    assert (outcome.failed, outcome.used(), outcome.warned) == (
         None,
         "found",
         ["missing_required_columns"],
@@ -492,19 +501,21 @@ def test_a_last_good_feed_counts_among_the_bytes_of_a_run() -> None:
         vendor_document("second", on_trouble="leave_out"),
         vendor_document("third"),
     ]
-    bad, earlier, small = feed(*MANY_INVALID), feed(*WHOLE), feed("C-1,5,10.00")
+    bad = feed(*MANY_INVALID)
+    earlier = feed(*WHOLE)
+    small = feed("C-1,5,10.00")
     uploads = {"first": bad, "second": feed(*WHOLE), "third": small}
-    most = len(bad) + len(earlier) + len(small)
-    found = run(
+    limit = len(bad) + len(earlier) + len(small)
+    outcome = run(
         *vendors,
         uploads=uploads,
         earlier={"first": earlier},
-        limits=replace(DEFAULT_LIMITS, run_bytes=most),
+        limits=replace(DEFAULT_LIMITS, run_bytes=limit),
     )
-    assert found.failed is None
-    assert [found.used(name) for name in uploads] == [
+    assert outcome.failed is None
+    assert [outcome.used(name) for name in uploads] == [
         "last_good",
         "left_out",
         "found",
     ]
-    assert found.trouble("second") == "feed_too_large"
+    assert outcome.trouble("second") == "feed_too_large"

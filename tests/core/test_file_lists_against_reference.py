@@ -48,38 +48,11 @@ def random_text(
     return "".join(f"{line}\n" for line in lines).encode()
 
 
-def random_vendor(  # noqa: C901 - one option after the other
+def random_vendor(
     random: Random,
 ) -> tuple[dict[str, Any], list[File], dict[str, str] | None]:
     """Return a vendor's options, its files, and its SKU map."""
-    givable = ["quantity_available", "cost", "title", "shelf", "vendor_sku"]
-    random.shuffle(givable)
-    parts: list[dict[str, Any]] = []
-    given: list[str] = []
-    for number in range(random.randint(0, 3)):
-        if random.random() < 0.35:
-            parts.append(part(f"p{number}", gives="rows"))
-            continue
-        gives = [
-            givable.pop() for _ in range(random.choice([1, 1, 2])) if givable
-        ]
-        if gives:
-            given += gives
-            parts.append(part(f"p{number}", gives=gives))
-    keys = [
-        name for name in ("sku", "vendor_sku", "shelf") if name not in given
-    ]
-    for options in parts:
-        if options["gives"] == "rows":
-            continue
-        options["key"] = random.choice(keys)
-        options["unmatched"] = random.choice(["leave_out", None])
-        policies = ["first", "last", "refuse"]
-        if "quantity_available" in options["gives"]:
-            policies.append("sum")
-        elif options["unmatched"] is None:
-            options["required"] = random.choice([True, False])
-        options["duplicate_skus"] = random.choice(policies)
+    parts, filled_columns = random_parts(random)
     vendor: dict[str, Any] = {
         "parts": parts,
         "duplicate_skus": random.choice(["first", "last", "sum", "refuse"]),
@@ -91,27 +64,78 @@ def random_vendor(  # noqa: C901 - one option after the other
                 section["changes"]["deleted"] = {"column": "act", "is": ["d"]}
     if not parts and "changes" not in vendor:
         vendor["changes"] = dict(CHANGES)
-    files = []
-    for section in (vendor, *parts):
-        columns = (
-            ["sku", *section["gives"]]
-            if isinstance(section.get("gives"), list)
-            else [name for name in COLUMNS if name not in given]
-        )
-        changes = section.get("changes")
-        deletes = bool(changes and "deleted" in changes)
-        count = random.randint(1, 4) if changes else 1
-        for number in range(count):
-            rows = random.randint(0 if number else 1, 9)
-            has_act = deletes and (number > 0 or random.random() < 0.5)
-            name = f"{section.get('part_id', 'base')}-{number}.csv"
-            kind = "delta" if number else "full"
-            text = random_text(random, columns, rows, has_act)
-            files.append(File(name, section.get("part_id"), kind, text))
+    files = [
+        file
+        for section in (vendor, *parts)
+        for file in random_files(random, section, filled_columns)
+    ]
     sku_map = None
     if random.random() < 0.4:
         sku_map = {"a": "b", "c": "c2", "zz": "zy", "ä": "a"}
     return vendor, files, sku_map
+
+
+def random_parts(random: Random) -> tuple[list[dict[str, Any]], list[str]]:
+    """Return up to three parts, and the columns that some of them give."""
+    givable = ["quantity_available", "cost", "title", "shelf", "vendor_sku"]
+    random.shuffle(givable)
+    parts: list[dict[str, Any]] = []
+    filled_columns: list[str] = []
+    for number in range(random.randint(0, 3)):
+        if random.random() < 0.35:
+            parts.append(part(f"p{number}", gives="rows"))
+            continue
+        gives = [
+            givable.pop() for _ in range(random.choice([1, 1, 2])) if givable
+        ]
+        if gives:
+            filled_columns += gives
+            parts.append(part(f"p{number}", gives=gives))
+    keys = [
+        name
+        for name in ("sku", "vendor_sku", "shelf")
+        if name not in filled_columns
+    ]
+    for options in parts:
+        if options["gives"] != "rows":
+            choose_match(random, options, keys)
+    return parts, filled_columns
+
+
+def choose_match(
+    random: Random, options: dict[str, Any], keys: list[str]
+) -> None:
+    """Choose how the rows of a part that gives columns are matched."""
+    options["key"] = random.choice(keys)
+    options["unmatched"] = random.choice(["leave_out", None])
+    policies = ["first", "last", "refuse"]
+    if "quantity_available" in options["gives"]:
+        policies.append("sum")
+    elif options["unmatched"] is None:
+        options["required"] = random.choice([True, False])
+    options["duplicate_skus"] = random.choice(policies)
+
+
+def random_files(
+    random: Random, section: dict[str, Any], filled_columns: list[str]
+) -> list[File]:
+    """Return the files of a vendor or of a part: one, or one with changes to it."""
+    columns = (
+        ["sku", *section["gives"]]
+        if isinstance(section.get("gives"), list)
+        else [name for name in COLUMNS if name not in filled_columns]
+    )
+    changes = section.get("changes")
+    deletes = bool(changes and "deleted" in changes)
+    files = []
+    for number in range(random.randint(1, 4) if changes else 1):
+        rows = random.randint(0 if number else 1, 9)
+        has_act = deletes and (number > 0 or random.random() < 0.5)
+        name = f"{section.get('part_id', 'base')}-{number}.csv"
+        kind = "delta" if number else "full"
+        text = random_text(random, columns, rows, has_act)
+        files.append(File(name, section.get("part_id"), kind, text))
+    return files
 
 
 def check_trouble(run: ListRun, code: str) -> None:

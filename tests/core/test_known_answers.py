@@ -329,10 +329,10 @@ def test_money_is_exact_to_four_places() -> None:
 
 def test_a_header_that_occurs_twice_matters_only_where_it_is_used() -> None:
     assert normalized(run_feed("repeated_header.csv")) == ["A,,v,1,,,,,,,,,NOW"]
-    used = run_feed(
+    mapped = run_feed(
         "repeated_header.csv", parser={"column_map": {"title": "note"}}
     )
-    assert (used.outcome.failure, used.outcome.stage) == (
+    assert (mapped.outcome.failure, mapped.outcome.stage) == (
         "invalid_input",
         "NORMALIZE",
     )

@@ -20,11 +20,9 @@ OPTIONS = {
     "thousands_separator": ".",
     "null_values": ["0,5"],
 }
-A, B, C = (
-    "A,,v,12,,1234.50,,,,,,1234.5,NOW",
-    "B,,v,1234,,1.50,,,,,,1.234,NOW",
-    "C,,v,3,,,,,,,,0.5,NOW",
-)
+A = "A,,v,12,,1234.50,,,,,,1234.5,NOW"
+B = "B,,v,1234,,1.50,,,,,,1.234,NOW"
+C = "C,,v,3,,,,,,,,0.5,NOW"
 
 
 def run_feed(form: str, data: bytes) -> EngineRun:

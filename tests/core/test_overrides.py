@@ -28,8 +28,8 @@ def overrides(*documents: dict[str, Any]) -> list[Override]:
 
 
 def run(*documents: dict[str, Any], **config: Any) -> RunInMemory:
-    made = tenant_config(*map(vendor_document, IDS), **config)
-    return run_in_memory(made, FEEDS, overrides=overrides(*documents))
+    tenant = tenant_config(*map(vendor_document, IDS), **config)
+    return run_in_memory(tenant, FEEDS, overrides=overrides(*documents))
 
 
 def rows(found: RunInMemory) -> list[str]:
@@ -82,26 +82,26 @@ def test_an_override_does_what_it_says(
 
 
 def test_a_price_makes_an_offer_without_a_cost_one_with_a_price() -> None:
-    found = run({"sku": "C", "price": "3"})
-    assert rows(found)[-1] == "C,v2,1,3.00"
+    result = run({"sku": "C", "price": "3"})
+    assert rows(result)[-1] == "C,v2,1,3.00"
     step = {
         "step": "override",
         "operand": "3.00",
         "before": None,
         "after": "3.00",
     }
-    assert found.explain("C")["price_steps"] == [step]
+    assert result.explain("C")["price_steps"] == [step]
     # A vendor without a price is asked for in vain, unless a price goes with it.
     assert len(rows(run({"sku": "C", "vendor_id": "v2"}))) == 2
 
 
 def test_an_offer_that_a_rule_leaves_out_stays_left_out() -> None:
     rule = {"when": {"vendors": ["v1"]}, "leave_out": True}
-    found = run(
+    result = run(
         {"sku": "A", "vendor_id": "v1", "price": "5"}, pricing={"rules": [rule]}
     )
-    assert rows(found) == ["A,v2,3,5.00"]
-    assert [each["lost_on"] for each in found.explain("A")["offers"]] == [
+    assert rows(result) == ["A,v2,3,5.00"]
+    assert [offer["lost_on"] for offer in result.explain("A")["offers"]] == [
         None,
         "lowest_landed_cost",
         "left_out",
@@ -109,15 +109,15 @@ def test_an_offer_that_a_rule_leaves_out_stays_left_out() -> None:
 
 
 def test_an_explanation_tells_of_the_override_and_of_who_lost_on_it() -> None:
-    said = {
+    document = {
         "sku": "A",
         "vendor_id": "v2",
         "min_price": "12.5",
         "note": "agreed",
     }
-    found = run(said)
-    told = found.explain("A")
-    assert list(told)[:7] == [
+    result = run(document)
+    explanation = result.explain("A")
+    assert list(explanation)[:7] == [
         "run_id",
         "sku",
         "winner",
@@ -126,25 +126,27 @@ def test_an_explanation_tells_of_the_override_and_of_who_lost_on_it() -> None:
         "override",
         "quarantine",
     ]
-    assert told["override"] == {
+    assert explanation["override"] == {
         "sku": "A",
         "min_price": "12.50",
         "vendor_id": "v2",
         "note": "agreed",
     }
-    assert told["quarantine"] is None
-    assert told["price_steps"][-2]["after"] == "12.50"
+    assert explanation["quarantine"] is None
+    assert explanation["price_steps"][-2]["after"] == "12.50"
     assert [
         (e["row_number"], e["stock_quantity"], e["lost_on"])
-        for e in told["offers"]
+        for e in explanation["offers"]
     ] == [
         (2, 3, None),
         (3, 4, "lowest_landed_cost"),
         (2, None, "override"),
     ]
-    assert found.explain("B")["override"] is None
-    assert json.loads(found.files[found.keys.overrides]) == [told["override"]]
-    assert found.findings.rows["v1"].left_out == 1
+    assert result.explain("B")["override"] is None
+    assert json.loads(result.files[result.keys.overrides]) == [
+        explanation["override"]
+    ]
+    assert result.findings.rows["v1"].left_out == 1
     left_out = run({"sku": "A", "leave_out": True}).explain("A")
     assert (left_out["reason"], {e["lost_on"] for e in left_out["offers"]}) == (
         "left_out",
@@ -160,11 +162,13 @@ def test_a_sku_left_out_is_not_kept_at_0_and_counts_in_no_guard() -> None:
     feeds = {"v1": feed(*(f"{name},1,5" for name in names))}
     before = run_in_memory(config, feeds)
     baseline = read_state(before.files[before.keys.state], keeps_rows=True)
-    said = overrides(*({"sku": name, "leave_out": True} for name in names[:2]))
+    left_out = overrides(
+        *({"sku": name, "leave_out": True} for name in names[:2])
+    )
     feeds = {"v1": feed(*(f"{name},1,5" for name in names if name != "S01"))}
-    found = run_in_memory(config, feeds, baseline=baseline, overrides=said)
-    assert [row.split(",")[0] for row in rows(found)] == names[2:]
-    removed = (found.findings.guards or [])[0]
+    result = run_in_memory(config, feeds, baseline=baseline, overrides=left_out)
+    assert [row.split(",")[0] for row in rows(result)] == names[2:]
+    removed = (result.findings.guards or [])[0]
     assert (removed.guard, removed.count, removed.of) == ("skus_removed", 0, 10)
 
 
@@ -219,18 +223,21 @@ def test_what_is_no_list_of_overrides_is_a_fault(text: str) -> None:
 def test_of_the_two_parts_the_one_whose_time_has_passed_is_as_if_absent() -> (
     None
 ):
-    past, later = REQUESTED_AT, REQUESTED_AT + timedelta(seconds=1)
-    both = {"sku": "A", "price": "1", "note": "n", "accept_price": "2"}
+    past = REQUESTED_AT
+    later = REQUESTED_AT + timedelta(seconds=1)
+    document = {"sku": "A", "price": "1", "note": "n", "accept_price": "2"}
 
     def left(**times: Any) -> list[dict[str, Any]]:
         text = {
             name: f"{moment:%Y-%m-%dT%H:%M:%SZ}"
             for name, moment in times.items()
         }
-        return [one.as_dict() for one in overrides({**both, **text})]
+        return [
+            override.as_dict() for override in overrides({**document, **text})
+        ]
 
-    (kept,) = left(expires_at=later, accept_until=later)
-    assert list(kept) == [
+    (remaining,) = left(expires_at=later, accept_until=later)
+    assert list(remaining) == [
         "sku",
         "price",
         "accept_price",
@@ -238,7 +245,7 @@ def test_of_the_two_parts_the_one_whose_time_has_passed_is_as_if_absent() -> (
         "expires_at",
         "note",
     ]
-    assert kept["expires_at"] == "2026-03-01T12:00:01Z"
+    assert remaining["expires_at"] == "2026-03-01T12:00:01Z"
     assert left(expires_at=past, accept_until=later) == [
         {
             "sku": "A",
@@ -260,8 +267,8 @@ def test_a_fraction_of_a_second_decides_whether_an_override_is_used(
     fraction: str, is_used: bool
 ) -> None:
     expiry = f"{REQUESTED_AT:%Y-%m-%dT%H:%M:%S}{fraction}"
-    found = overrides({"sku": "A", "price": "1", "expires_at": expiry})
-    assert [override.sku for override in found] == ["A"] * is_used
+    in_effect = overrides({"sku": "A", "price": "1", "expires_at": expiry})
+    assert [override.sku for override in in_effect] == ["A"] * is_used
 
 
 @pytest.mark.parametrize(
@@ -300,11 +307,11 @@ def test_an_override_for_a_sku_that_nobody_offers_does_nothing() -> None:
 
 
 def test_a_run_notes_the_overrides_whose_sku_nobody_offers() -> None:
-    found = run(
+    result = run(
         {"sku": "A", "leave_out": True},
         {"sku": "C", "max_quantity": 1},  # which has no price
         {"sku": "Z", "price": "1"},
         {"sku": "Y", "leave_out": True},
     )
-    assert json.loads(found.files[found.keys.unused_overrides]) == ["Y", "Z"]
+    assert json.loads(result.files[result.keys.unused_overrides]) == ["Y", "Z"]
     assert run().keys.unused_overrides not in run().files

@@ -82,11 +82,16 @@ def second(
     )
 
 
+def nine_suspects() -> RunInMemory:
+    """Return a run in which nine SKUs cost a tenth of their published price."""
+    return second(dict.fromkeys(NINE, "13.19"))
+
+
 def test_nine_skus_of_a_tenth_of_their_price_keep_the_published_one() -> None:
-    run = second(dict.fromkeys(NINE, "13.19"))
-    found = rows(run)
-    assert {found[sku]["price"] for sku in NAMES} == {"131.99"}
-    assert {found[sku]["title"] for sku in NINE} == {"t131.99"}
+    run = nine_suspects()
+    feed_rows = rows(run)
+    assert {feed_rows[sku]["price"] for sku in NAMES} == {"131.99"}
+    assert {feed_rows[sku]["title"] for sku in NINE} == {"t131.99"}
     assert not run.findings.is_held
     assert run.findings.quarantined == 9
     assert run.findings.counted_warnings()["SKUS_QUARANTINED"] == 1
@@ -96,10 +101,15 @@ def test_nine_skus_of_a_tenth_of_their_price_keep_the_published_one() -> None:
     )
     assert lines[1] == "S010,keep,131.99,13.19,v1,12,2026-03-01T12:00:00Z"
     assert len(lines) == 10
+    assert run.findings.changes is not None
+    assert run.findings.changes.counts["unchanged"] == 100
+
+
+def test_a_guard_counts_the_skus_that_are_quarantined() -> None:
     guard = next(
-        each
-        for each in run.findings.guards or ()
-        if each.guard == "quarantined"
+        guard
+        for guard in nine_suspects().findings.guards or ()
+        if guard.guard == "quarantined"
     )
     assert guard.as_dict() == {
         "guard": "quarantined",
@@ -113,49 +123,56 @@ def test_nine_skus_of_a_tenth_of_their_price_keep_the_published_one() -> None:
             for sku in NINE[:5]
         ],
     }
-    assert run.findings.changes is not None
-    assert run.findings.changes.counts["unchanged"] == 100
-    kept = state_rows(run)["S010"]
-    assert (kept["suspect_price"], kept["suspect_since"]) == (
+
+
+def test_the_state_keeps_the_suspect_price_of_a_quarantined_sku() -> None:
+    run = nine_suspects()
+    suspect_row = state_rows(run)["S010"]
+    assert (suspect_row["suspect_price"], suspect_row["suspect_since"]) == (
         Decimal("13.19"),
         REQUESTED_AT,
     )
-    assert (kept["offered_at"], kept["kept_at_0"], kept["title"]) == (
+    assert (
+        suspect_row["offered_at"],
+        suspect_row["kept_at_0"],
+        suspect_row["title"],
+    ) == (
         REQUESTED_AT,
         False,
         "t131.99",
     )
-    others = [row for sku, row in state_rows(run).items() if sku not in NINE]
-    assert {(row["suspect_price"], row["suspect_since"]) for row in others} == {
-        (None, None)
-    }
+    sound_rows = [
+        row for sku, row in state_rows(run).items() if sku not in NINE
+    ]
+    assert {
+        (row["suspect_price"], row["suspect_since"]) for row in sound_rows
+    } == {(None, None)}
 
 
 def test_an_explanation_tells_of_the_quarantine() -> None:
-    told = second({"S010": "13.19"}).explain("S010")
-    assert told["reason"] == "quarantined"
-    assert told["quarantine"] == {
+    explanation = second({"S010": "13.19"}).explain("S010")
+    assert explanation["reason"] == "quarantined"
+    assert explanation["quarantine"] == {
         "action": "keep",
         "price_published": "131.99",
         "price_computed": "13.19",
         "suspect_since": "2026-03-01T12:00:00Z",
     }
-    assert told["feed_row"]["price"] == "131.99"
-    assert told["price_steps"][-1]["after"] == "13.19"
-    assert told["winner"] == {"vendor_id": "v1", "row_number": 12}
+    assert explanation["feed_row"]["price"] == "131.99"
+    assert explanation["price_steps"][-1]["after"] == "13.19"
+    assert explanation["winner"] == {"vendor_id": "v1", "row_number": 12}
 
 
 @pytest.mark.parametrize("vendor_id", ["v1", "v2"])
 def test_reports_show_the_title_of_a_kept_row(vendor_id: str) -> None:
-    output = {
-        "columns": ["sku", "price"]
-    }  # so that titles are fetched when they are asked for
-    made = tenant_config(
+    # Without a title among the columns, titles are fetched when they are asked for.
+    output = {"columns": ["sku", "price"]}
+    tenant = tenant_config(
         vendor_document(vendor_id), guards={"quarantine": {}}, output=output
     )
     changed = {"S000": "132", "S001": "132", "S010": "13.19", "S090": "999"}
     feeds = {vendor_id: prices(changed)["v1"]}
-    run = run_in_memory(made, feeds, baseline=state_of(FIRST))
+    run = run_in_memory(tenant, feeds, baseline=state_of(FIRST))
     titles = {sku: run.findings.titles[sku] for sku in ("S010", "S090")}
     assert titles == {"S010": "t131.99", "S090": "t131.99"}
 
@@ -165,24 +182,24 @@ def test_guards_are_null_where_none_is_judged_but_for_a_quarantine() -> None:
     off: dict[str, Any] = {f"max_{name}_pct": None for name in options}
     off |= dict.fromkeys(("price_drop_pct", "price_rise_pct", "price_level"))
     first = run_in_memory(tenant_config(vendor_document("v1")), prices())
-    for quarantine, found in ((None, None), ({}, [])):
+    for quarantine, expected in ((None, None), ({}, [])):
         guards = {**off, "quarantine": quarantine}
-        made = tenant_config(vendor_document("v1"), guards=guards)
+        tenant = tenant_config(vendor_document("v1"), guards=guards)
         few = {
             "v1": feed(
                 "S001,7,131.99,t", header="sku,quantity_available,cost,title"
             )
         }
         assert (
-            run_in_memory(made, few, baseline=state_of(first)).findings.guards
-            == found
+            run_in_memory(tenant, few, baseline=state_of(first)).findings.guards
+            == expected
         )
 
 
 def test_more_than_the_share_holds_the_feed() -> None:
     run = second(dict.fromkeys(NAMES[:30], "13.19"))
     assert run.findings.is_held
-    assert [each.guard for each in run.findings.tripped] == ["quarantined"]
+    assert [guard.guard for guard in run.findings.tripped] == ["quarantined"]
 
 
 @pytest.mark.parametrize(
@@ -226,12 +243,18 @@ def test_time_confirms_a_price_like_the_suspect_one_and_another_begins_anew() ->
     third = second(
         {"S001": "14", "S002": "1"}, baseline=state_of(run), requested_at=at
     )
-    kept = state_rows(third)
-    assert (kept["S001"]["suspect_price"], kept["S001"]["suspect_since"]) == (
+    suspects = state_rows(third)
+    assert (
+        suspects["S001"]["suspect_price"],
+        suspects["S001"]["suspect_since"],
+    ) == (
         14,
         REQUESTED_AT,
     )
-    assert (kept["S002"]["suspect_price"], kept["S002"]["suspect_since"]) == (
+    assert (
+        suspects["S002"]["suspect_price"],
+        suspects["S002"]["suspect_since"],
+    ) == (
         1,
         at,
     )
@@ -263,17 +286,17 @@ def test_a_new_config_explains_a_price_whose_cost_stayed_but_not_in_a_local_run(
         }
     )
     first = run_in_memory(config(), prices(), config_version=1)
-    given: dict[str, Any] = {"baseline": state_of(first)}
+    options: dict[str, Any] = {"baseline": state_of(first)}
     assert (
-        rows(second({}, half, config_version=2, **given))["S001"]["price"]
+        rows(second({}, half, config_version=2, **options))["S001"]["price"]
         == "1319.90"
     )
     assert (
-        rows(second({}, half, config_version=1, **given))["S001"]["price"]
+        rows(second({}, half, config_version=1, **options))["S001"]["price"]
         == "131.99"
     )
-    assert rows(second({}, half, **given))["S001"]["price"] == "131.99"
-    dear = second({"S001": "132"}, half, config_version=2, **given)
+    assert rows(second({}, half, **options))["S001"]["price"] == "131.99"
+    dear = second({"S001": "132"}, half, config_version=2, **options)
     assert rows(dear)["S001"]["price"] == "131.99"
 
 
@@ -281,27 +304,27 @@ def test_a_new_config_explains_a_price_whose_cost_stayed_but_not_in_a_local_run(
 def test_the_quantity_is_that_of_the_rows_own_vendor(
     action: str, quantity: str
 ) -> None:
-    given = prices({"S001": "131.99"})
+    feeds = prices({"S001": "131.99"})
     cheap = feed(
         "S001,50,13,x", "S002,9,1,y", header="sku,quantity_available,cost,title"
     )
-    without = given["v1"].replace(b"S002,7,131.99,t131.99\n", b"")
+    without = feeds["v1"].replace(b"S002,7,131.99,t131.99\n", b"")
     run = run_in_memory(
         config(action=action),
         {"v1": without, "v2": cheap},
         baseline=state_of(FIRST),
     )
-    found = rows(run)
+    feed_rows = rows(run)
     assert (
-        found["S001"]["vendor_id"],
-        found["S001"]["quantity_available"],
+        feed_rows["S001"]["vendor_id"],
+        feed_rows["S001"]["quantity_available"],
     ) == (
         "v1",
         quantity,
     )
     assert (
-        found["S002"]["vendor_id"],
-        found["S002"]["quantity_available"],
+        feed_rows["S002"]["vendor_id"],
+        feed_rows["S002"]["quantity_available"],
     ) == (
         "v1",
         "0",
@@ -331,8 +354,8 @@ def test_every_fault_of_a_quarantine_is_named_at_once() -> None:
         "max_pct": None,
         "hours": 1,
     }
-    found = faults_of(config_document(guards={"quarantine": options}))
-    assert list(found) == [f"guards.quarantine.{name}" for name in options]
+    faults = faults_of(config_document(guards={"quarantine": options}))
+    assert list(faults) == [f"guards.quarantine.{name}" for name in options]
     off = config(price_drop_pct=None, confirm_hours=None).guards.quarantine
     assert off is not None
     assert (off.price_drop_pct, off.confirm_hours) == (None, None)
@@ -365,38 +388,43 @@ class Model:
         at: datetime,
         overrides: Mapping[str, Mapping[str, Decimal]],
     ) -> None:
-        published, suspects, told = {}, {}, {}
+        published = {}
+        suspects = {}
+        next_costs = {}
         for sku, cost in costs.items():
-            said = overrides.get(sku, {})
-            new = said.get("price", cost * factor)
+            override = overrides.get(sku, {})
+            new = override.get("price", cost * factor)
             old = self.published.get(sku)
-            price, own_cost = new, cost
+            price = new
+            own_cost = cost
             if (
                 old is not None
                 and self._beyond(old, new)
-                and "price" not in said
+                and "price" not in override
             ):
-                accept = said.get("accept_price")
+                accept = override.get("accept_price")
                 is_accepted = accept is not None and min(
                     old, accept
                 ) <= new <= max(old, accept)
-                seen, since = self.suspects.get(sku, (new, at))
-                since = at if self._beyond(seen, new) else since
+                suspect, since = self.suspects.get(sku, (new, at))
+                since = at if self._beyond(suspect, new) else since
                 is_same = (
                     self.version != self.published_version
                     and self.costs[sku] == cost
                 )
                 if not (is_accepted or is_same or at - since >= 24 * HOUR):
-                    price, own_cost, suspects[sku] = (
-                        old,
-                        self.costs[sku],
-                        (new, since),
-                    )
-            published[sku], told[sku] = price, own_cost
+                    price = old
+                    own_cost = self.costs[sku]
+                    suspects[sku] = (new, since)
+            published[sku] = price
+            next_costs[sku] = own_cost
         self.kept = {*self.published} - {*published}
         for sku in self.kept:
-            published[sku], told[sku] = self.published[sku], self.costs[sku]
-        self.published, self.costs, self.suspects = published, told, suspects
+            published[sku] = self.published[sku]
+            next_costs[sku] = self.costs[sku]
+        self.published = published
+        self.costs = next_costs
+        self.suspects = suspects
         self.published_version = self.version
 
     def _beyond(self, old: Decimal, new: Decimal) -> bool:
@@ -405,7 +433,7 @@ class Model:
 
 FEW = NAMES[:12]
 AMOUNTS = st.sampled_from(
-    [Decimal(each) for each in ("10", "15", "31", "100", "1")]
+    [Decimal(factor) for factor in ("10", "15", "31", "100", "1")]
 )
 
 
@@ -414,9 +442,12 @@ class Runs(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.model, self.at, self.factor = Model(), REQUESTED_AT, 1
+        self.model = Model()
+        self.at = REQUESTED_AT
+        self.factor = 1
         self.costs = dict.fromkeys(FEW, Decimal(10))
-        self.offered, self.state = set(FEW), b""
+        self.offered = set(FEW)
+        self.state = b""
         self.overrides: dict[str, dict[str, Decimal]] = {}
 
     @rule(sku=st.sampled_from(FEW[:4]), cost=AMOUNTS)
@@ -453,16 +484,16 @@ class Runs(RuleBasedStateMachine):
             sku: cost for sku, cost in self.costs.items() if sku in self.offered
         }
         self.model.run(costs, self.factor, self.at, self.overrides)
-        found = state_rows(run)
+        states = state_rows(run)
         assert {
-            sku: row["price"] for sku, row in found.items()
+            sku: row["price"] for sku, row in states.items()
         } == self.model.published
         assert {
-            sku for sku, row in found.items() if row["kept_at_0"]
+            sku for sku, row in states.items() if row["kept_at_0"]
         } == self.model.kept
         assert {
             sku: (row["suspect_price"], row["suspect_since"])
-            for sku, row in found.items()
+            for sku, row in states.items()
             if row["suspect_price"] is not None
         } == self.model.suspects
         self.state = run.files[run.keys.state]
@@ -473,7 +504,7 @@ class Runs(RuleBasedStateMachine):
             "mode": "warn",
             "min_baseline_skus": 1,
         }
-        made = tenant_config(
+        tenant = tenant_config(
             vendor_document("v1"),
             guards=guards,
             pricing={"base_margin_pct": self.factor - 1},
@@ -484,16 +515,16 @@ class Runs(RuleBasedStateMachine):
             for sku, cost in self.costs.items()
             if sku in self.offered
         ]
-        said: Sequence[Any] = [
-            {"sku": sku, **what} for sku, what in self.overrides.items()
+        documents: Sequence[Any] = [
+            {"sku": sku, **options} for sku, options in self.overrides.items()
         ]
         return run_in_memory(
-            made,
+            tenant,
             {"v1": feed(*lines)},
             baseline=read_state(self.state, keeps_rows=True)
             if self.state
             else None,
-            overrides=load_overrides(said, ("v1",)),
+            overrides=load_overrides(documents, ("v1",)),
             requested_at=self.at,
             config_version=self.model.version,
         )

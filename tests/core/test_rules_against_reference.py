@@ -75,8 +75,12 @@ class Luck:
         return choices[int(self._luck.random() * len(choices))]
 
     def some(self, choices: Sequence[Any]) -> list[Any] | None:
-        found = [each for each in choices if self._luck.random() < 0.5]
-        return found if found and self._luck.random() < 0.4 else None
+        choice_list = [
+            choice for choice in choices if self._luck.random() < 0.5
+        ]
+        return (
+            choice_list if choice_list and self._luck.random() < 0.4 else None
+        )
 
     def rules(self, vendor_ids: Sequence[str]) -> list[dict[str, Any]]:
         return [self._rule(vendor_ids) for _ in range(self.pick((0, 2, 5, 9)))]
@@ -94,7 +98,7 @@ class Luck:
 
     def _rule(self, vendor_ids: Sequence[str]) -> dict[str, Any]:
         low = self.pick((None, 5, 500, 1_000))
-        when = {
+        conditions = {
             "vendors": self.some(vendor_ids),
             "brands": self.some([f"TEXT {number}" for number in range(50)]),
             "conditions": self.some(("new", "used", "refurb")),
@@ -103,10 +107,10 @@ class Luck:
         }
         kind = self.pick(KINDS)
         if kind == "leave_out":
-            return {"when": when, "leave_out": True}
+            return {"when": conditions, "leave_out": True}
         amount = self.pick(("0", "0.25", "19.995", "75"))
         return {
-            "when": when,
+            "when": conditions,
             kind: amount,
             "min_price": self.pick((None, "9.5", "1234.5678")),
         }
@@ -121,7 +125,9 @@ def turns_of(seed: int) -> list[GoldenTenant]:
 
 
 def config_of(seed: int, tenant: GoldenTenant) -> TenantConfig:
-    luck, flat, document = Luck(seed), Luck(-seed), dict(tenant.document)
+    luck = Luck(seed)
+    flat = Luck(-seed)
+    document = dict(tenant.document)
     vendors = [
         {
             **vendor,
@@ -171,12 +177,12 @@ def read_vendors(
     return [
         read_vendor(
             config,
-            one,
-            feeds[one.vendor_id],
-            maps.get(one.vendor_id),
+            vendor,
+            feeds[vendor.vendor_id],
+            maps.get(vendor.vendor_id),
             REQUESTED_AT,
         )
-        for one in config.vendors
+        for vendor in config.vendors
     ]
 
 
@@ -191,17 +197,23 @@ def plain_feed(
         if (price := selling_price(config, best)) is not None
     }
     rows = pq.read_table(io.BytesIO(state)).to_pylist()
-    kept = {
+    zero_rows = {
         row["sku"]: row
         for row in kept_at_0(config, rows, set(cells), REQUESTED_AT)
     }
-    for sku, row in kept.items():
-        told = {name: row[name] for name in CANONICAL}
+    for sku, row in zero_rows.items():
+        cell_values = {name: row[name] for name in CANONICAL}
         for name in ("cost", "map_price", "price", "msrp"):
-            told[name] = None if row[name] is None else int(row[name] * 10_000)
-        told["updated_at"] = int(row["updated_at"].timestamp()) * 1_000_000
-        cells[sku] = {name: text_of(told, name, places=2) for name in CANONICAL}
-    return cells, kept
+            cell_values[name] = (
+                None if row[name] is None else int(row[name] * 10_000)
+            )
+        cell_values["updated_at"] = (
+            int(row["updated_at"].timestamp()) * 1_000_000
+        )
+        cells[sku] = {
+            name: text_of(cell_values, name, places=2) for name in CANONICAL
+        }
+    return cells, zero_rows
 
 
 @pytest.mark.parametrize("seed", SEEDS)
@@ -219,7 +231,7 @@ def test_a_feed_and_all_that_is_told_of_it_are_what_the_rules_say(
     )
     assert second.findings.failure is None
     vendors = read_vendors(config, now.feeds, now.sku_maps)
-    cells, kept = plain_feed(config, vendors, state)
+    cells, zero_rows = plain_feed(config, vendors, state)
     expected = feed_file(config, [cells[sku] for sku in sorted(cells)])
     assert (
         second.files[second.keys.merged_inventory(config.output.format)]
@@ -227,9 +239,9 @@ def test_a_feed_and_all_that_is_told_of_it_are_what_the_rules_say(
     )
     assert (
         "MISSING_SKUS_ZEROED" in second.findings.counted_warnings()
-    ) is bool(kept)
-    assert_state_is(second, cells, kept)
-    assert_all_is_explained(config, second, vendors, cells, kept)
+    ) is bool(zero_rows)
+    assert_state_is(second, cells, zero_rows)
+    assert_all_is_explained(config, second, vendors, cells, zero_rows)
 
 
 def assert_state_is(

@@ -101,22 +101,22 @@ def test_a_feed_that_breaks_its_contract_is_not_written() -> None:
 
 
 def test_each_stage_hands_on_its_value_and_lets_go_of_the_offers() -> None:
-    found = {name: VendorInput.of_one(len(TWO_ROWS)) for name in INPUT_IDS}
+    inputs = {name: VendorInput.of_one(len(TWO_ROWS)) for name in INPUT_IDS}
 
     judged, normalized, compared = stages(KeptSink()).steps(
-        found, lambda _: feeds()
+        inputs, lambda _: feeds()
     )
 
     assert judged.inputs is not None
     assert judged.inputs.to_read() == INPUT_IDS
     assert normalized.normalized is not None
-    assert [len(each.offers) for each in normalized.normalized.vendors] == [
+    assert [len(vendor.offers) for vendor in normalized.normalized.vendors] == [
         2,
         2,
         2,
     ]
     assert compared.normalized is not None
-    assert [len(each.offers) for each in compared.normalized.vendors] == [
+    assert [len(vendor.offers) for vendor in compared.normalized.vendors] == [
         0,
         0,
         0,
@@ -129,8 +129,8 @@ def test_the_findings_of_a_failed_run_are_those_of_the_values_that_it_has() -> (
     None
 ):
     run = stages(KeptSink())
-    found = {name: VendorInput.of_one(len(TWO_ROWS)) for name in INPUT_IDS}
-    *_, values = run.steps(found, lambda _: feeds())
+    inputs = {name: VendorInput.of_one(len(TWO_ROWS)) for name in INPUT_IDS}
+    *_, values = run.steps(inputs, lambda _: feeds())
     failure = RunFailure("feed_too_large", "…", Stage.WRITE_OUTPUTS)
 
     findings = run.findings(values).failed(failure)

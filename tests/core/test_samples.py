@@ -34,11 +34,11 @@ def sample_config(tenant: str) -> TenantConfig:
 
 
 def test_feeds_are_the_same_bytes_on_every_machine() -> None:
-    made = {
+    feeds = {
         vendor: data for vendor, (_, data) in sample_feeds("acme_parts").items()
     }
     assert {
-        v: hashlib.sha256(data).hexdigest() for v, data in made.items()
+        v: hashlib.sha256(data).hexdigest() for v, data in feeds.items()
     } == FEED_HASHES
 
 

@@ -244,9 +244,8 @@ def test_a_task_that_takes_too_long_by_the_clock_is_ended(
 def test_the_time_of_a_task_holds_for_the_processes_that_it_starts(
     pool: SandboxPool, task: Any, limit: dict[str, float]
 ) -> None:
-    assert (
-        pool.do(Answer(1)) == 1
-    )  # a process has started, however long that takes
+    # A process has started, however long that takes.
+    assert pool.do(Answer(1)) == 1
     started: list[int] = []
     with pytest.raises(TaskTooSlowError):
         pool.do(Inner(task), answer=started.append, **limit)

@@ -8,7 +8,7 @@ import io
 import lzma
 import tarfile
 
-from relay_core.onboarding.feed_sample import OLE2
+from relay_core.domain.formats import OLE2
 from support.builders import feed
 from support.workbooks import archive, text_row, workbook, xls
 

@@ -61,20 +61,20 @@ def delivered(
     delivery: DeliveryConfig = FEED,
     **changes: Any,
 ) -> DeliveryState:
-    begun = sending.begun(state or due(seq, delivery=delivery))
+    sending_state = sending.begun(state or due(seq, delivery=delivery))
     sent = sent_file(seq, delivery, **changes)
-    return sending.delivered(sent, NOON)(begun)
+    return sending.delivered(sent, NOON)(sending_state)
 
 
 def failed(state: DeliveryState, **changes: Any) -> DeliveryState:
-    begun = sending.begun(state)
+    sending_state = sending.begun(state)
     rule = sending.failed(
-        changes.get("tried", begun),
+        changes.get("tried", sending_state),
         "no",
         NOON,
         is_doubtful=changes.get("is_doubtful", False),
     )
-    return rule(changes.get("now", begun))
+    return rule(changes.get("now", sending_state))
 
 
 # --- when it is due -------------------------------------------------------------------------------
@@ -121,9 +121,9 @@ def test_waits_are_1_5_and_15_minutes_and_then_an_hour() -> None:
 
 
 def test_a_try_that_fails_after_it_was_replaced_is_followed_at_once() -> None:
-    begun = sending.begun(due(1))
-    now = due(2, begun)
-    state = failed(due(1), tried=begun, now=now)
+    sending_state = sending.begun(due(1))
+    now = due(2, sending_state)
+    state = failed(due(1), tried=sending_state, now=now)
     assert (state.pending, state.due_at, state.tries) == (mark(2), NOON, 0)
     assert state.failures == 1
 
@@ -131,37 +131,43 @@ def test_a_try_that_fails_after_it_was_replaced_is_followed_at_once() -> None:
 def test_a_file_that_is_there_after_it_was_replaced_is_followed_at_once() -> (
     None
 ):
-    begun = sending.begun(due(1))
-    state = sending.delivered(sent_file(1), NOON)(due(2, begun))
+    sending_state = sending.begun(due(1))
+    state = sending.delivered(sent_file(1), NOON)(due(2, sending_state))
     assert (state.pending, state.due_at) == (mark(2), NOON)
     assert state.delivered == sent_file(1)
 
 
 def test_one_that_is_asked_for_meanwhile_follows_at_once() -> None:
-    begun = sending.begun(due(1))
-    asked = requests.asked(FEED, mark(1), NOON)(begun)
-    state = sending.delivered(sent_file(1), NOON)(asked)
+    sending_state = sending.begun(due(1))
+    requested = requests.asked(FEED, mark(1), NOON)(sending_state)
+    state = sending.delivered(sent_file(1), NOON)(requested)
     assert (state.pending, state.due_at) == (mark(1), NOON)
     assert state.asked_at == NOON
-    done = delivered(1, state, asked_at=NOON)
-    assert (done.pending, done.due_at, done.asked_at) == (None, None, None)
+    delivered_state = delivered(1, state, asked_at=NOON)
+    assert (
+        delivered_state.pending,
+        delivered_state.due_at,
+        delivered_state.asked_at,
+    ) == (None, None, None)
 
 
 def test_a_failure_that_is_not_tried_again_waits_for_a_publication() -> None:
-    begun = sending.begun(due(1))
-    state = sending.refused(begun, "no such channel", NOON)(begun)
+    sending_state = sending.begun(due(1))
+    state = sending.refused(sending_state, "no such channel", NOON)(
+        sending_state
+    )
     assert (state.pending, state.due_at) == (None, None)
     assert (state.failures, state.last_error) == (1, "no such channel")
     assert due(2, state).due_at == NOON
 
 
 def test_an_entry_that_is_gone_is_removed_unless_it_is_due_again() -> None:
-    begun = sending.begun(due(1))
-    assert sending.removed(begun, NOON)(begun) is None
-    again = sending.removed(begun, NOON)(due(2, begun))
+    sending_state = sending.begun(due(1))
+    assert sending.removed(sending_state, NOON)(sending_state) is None
+    again = sending.removed(sending_state, NOON)(due(2, sending_state))
     assert again is not None
     assert again.due_at == NOON
-    dropped = sending.dropped(begun, NOON)(begun)
+    dropped = sending.dropped(sending_state, NOON)(sending_state)
     assert (dropped.pending, dropped.due_at) == (None, None)
 
 
@@ -195,8 +201,8 @@ def test_the_whole_is_sent_after_a_change_of_the_entry() -> None:
 
 def test_the_whole_is_sent_on_request() -> None:
     state = delivered(1, delivery=CHANGES)
-    asked = requests.asked(CHANGES, mark(1), NOON)(state)
-    assert base(asked, 1) is None
+    requested = requests.asked(CHANGES, mark(1), NOON)(state)
+    assert base(requested, 1) is None
 
 
 @pytest.mark.parametrize(
@@ -208,10 +214,10 @@ def test_the_whole_is_sent_after_some_hours(
 ) -> None:
     delivery = entry(what="changes", whole_every_hours=hours)
     state = delivered(1, delivery=delivery)
-    found = base(
+    base_seq = base(
         due(2, state, delivery), 2, delivery, NOON + timedelta(hours=age)
     )
-    assert (found is None) is is_whole
+    assert (base_seq is None) is is_whole
 
 
 def test_changes_do_not_put_off_the_next_whole_file() -> None:
@@ -237,9 +243,9 @@ def test_no_changes_are_sent_against_a_file_that_another_may_have_replaced() -> 
 
 def test_a_process_that_died_leaves_doubt() -> None:
     died = sending.begun(due(2, delivered(1, delivery=CHANGES), CHANGES))
-    taken = sending.begun(due(3, died, CHANGES))
-    assert (taken.doubtful_seqs, taken.tried_seq) == ((2,), 3)
-    assert base(taken, 3) is None
+    retried = sending.begun(due(3, died, CHANGES))
+    assert (retried.doubtful_seqs, retried.tried_seq) == ((2,), 3)
+    assert base(retried, 3) is None
 
 
 def test_a_plain_failure_leaves_none_and_takes_none_away() -> None:
@@ -280,8 +286,12 @@ def test_three_failures_in_a_row_are_one_event_until_a_success() -> None:
         "failures": 3,
         "last_error": "no",
     }
-    done = delivered(1, state)
-    assert (done.failures, done.last_error, done.is_reported) == (
+    delivered_state = delivered(1, state)
+    assert (
+        delivered_state.failures,
+        delivered_state.last_error,
+        delivered_state.is_reported,
+    ) == (
         0,
         None,
         False,
@@ -307,5 +317,5 @@ def test_a_file_has_its_name_from_the_publication(
 ) -> None:
     publication = PublicationMark(RUN_ID, 7, NOON)
     key = f"published/acme/{RUN_ID}.csv"
-    found = file_name(entry(**changes), "acme", publication, key, "changes")
-    assert found == name
+    sent_name = file_name(entry(**changes), "acme", publication, key, "changes")
+    assert sent_name == name

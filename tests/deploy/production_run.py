@@ -62,10 +62,8 @@ def main() -> None:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     read_only = can_be_read_only()
     with running_postgres() as postgres, tempfile.TemporaryDirectory() as home:
-        kind, temporary = (
-            ReadOnlyStack if read_only else Stack,
-            Path(home) / "tmp",
-        )
+        kind = ReadOnlyStack if read_only else Stack
+        temporary = Path(home) / "tmp"
         temporary.mkdir()
         environment = {**SHORT_TIMES, "TMPDIR": str(temporary)}
         relay = Installation(
@@ -85,7 +83,7 @@ def main() -> None:
                 lambda: not relay.dagster.unfinished(),
                 within=60,
             )
-            told = {
+            summary = {
                 "read_only": read_only,
                 "statuses": [str(record.status) for record in records],
                 "feeds": [
@@ -94,7 +92,7 @@ def main() -> None:
                 ],
                 **_instance(postgres),
             }
-    print(json.dumps(told))
+    print(json.dumps(summary))
 
 
 def _instance(postgres: PostgresServer) -> dict[str, Any]:

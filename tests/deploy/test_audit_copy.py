@@ -22,8 +22,8 @@ COPY = TEMPLATE.with_name("audit-copy.yaml")
 
 @pytest.fixture(scope="module")
 def resources() -> dict[str, Any]:
-    found: dict[str, Any] = template(COPY)["Resources"]
-    return found
+    declared: dict[str, Any] = template(COPY)["Resources"]
+    return declared
 
 
 def test_cfn_lint_has_nothing_to_say() -> None:
@@ -70,11 +70,13 @@ def test_an_entry_is_copied_and_its_copy_outlives_whoever_deletes_it(
         code.handler(
             {"Records": [{"dynamodb": {"NewImage": item}}, removed]}, None
         )
-        (found,) = s3.list_object_versions(Bucket="copy")["Versions"]
-        assert found["Key"] == f"2026/03/01/{entry.audit_id}.json"
-        body = s3.get_object(Bucket="copy", Key=found["Key"])["Body"].read()
+        (version,) = s3.list_object_versions(Bucket="copy")["Versions"]
+        assert version["Key"] == f"2026/03/01/{entry.audit_id}.json"
+        body = s3.get_object(Bucket="copy", Key=version["Key"])["Body"].read()
         assert json.loads(body) == item
         with pytest.raises(ClientError, match="AccessDenied"):
             s3.delete_object(
-                Bucket="copy", Key=found["Key"], VersionId=found["VersionId"]
+                Bucket="copy",
+                Key=version["Key"],
+                VersionId=version["VersionId"],
             )

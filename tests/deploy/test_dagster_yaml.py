@@ -21,10 +21,8 @@ def settings(path: Path) -> dict[str, Any]:
     return yaml.safe_load(path.read_text())
 
 
-PRODUCTION, LOCAL = (
-    settings(DEPLOY / "dagster.yaml"),
-    settings(ROOT / "dagster.yaml"),
-)
+PRODUCTION = settings(DEPLOY / "dagster.yaml")
+LOCAL = settings(ROOT / "dagster.yaml")
 CELERY = settings(DEPLOY / "dagster.celery.yaml")
 
 
@@ -105,22 +103,22 @@ def test_old_ticks_are_forgotten() -> None:
     for kind in ("schedule", "sensor"):
         days = PRODUCTION["retention"][kind]["purge_after_days"]
         assert all(
-            0 < each <= 30
-            for each in (days.values() if isinstance(days, dict) else [days])
+            0 < limit <= 30
+            for limit in (days.values() if isinstance(days, dict) else [days])
         )
 
 
 @pytest.fixture(scope="module")
 def played() -> Mapping[str, Any]:
-    done = subprocess.run(
+    process = subprocess.run(
         [sys.executable, "tests/deploy/production_run.py"],
         cwd=ROOT,
         capture_output=True,
         text=True,
         check=False,
     )
-    assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout.splitlines()[-1])
+    assert process.returncode == 0, process.stderr
+    return json.loads(process.stdout.splitlines()[-1])
 
 
 @pytest.mark.integration

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from relay_core.domain.destination import PORTS
+from relay_core.domain.doors import DOORS
 from relay_dagster.settings import LimitSettings
 from support.deployment import (
     DEPLOY,
@@ -32,8 +32,8 @@ POLICIES = {
 
 def attributes(balancer: str) -> dict[str, Any]:
     return {
-        each["Key"]: each["Value"]
-        for each in BALANCERS[balancer]["LoadBalancerAttributes"]
+        attribute["Key"]: attribute["Value"]
+        for attribute in BALANCERS[balancer]["LoadBalancerAttributes"]
     }
 
 
@@ -43,14 +43,14 @@ def attributes(balancer: str) -> dict[str, Any]:
 @pytest.mark.parametrize("name", [*BUCKETS, *QUEUES])
 def test_bucket_and_queues_are_reached_over_tls_alone(name: str) -> None:
     (policy,) = (
-        each
-        for each in POLICIES.values()
-        if {"Ref": name} in [each.get("Bucket"), *each.get("Queues", [])]
+        policy
+        for policy in POLICIES.values()
+        if {"Ref": name} in [policy.get("Bucket"), *policy.get("Queues", [])]
     )
     refused = [
-        each
-        for each in policy["PolicyDocument"]["Statement"]
-        if each["Effect"] == "Deny"
+        statement
+        for statement in policy["PolicyDocument"]["Statement"]
+        if statement["Effect"] == "Deny"
     ]
     (statement,) = refused
     assert statement["Principal"] == "*"
@@ -92,16 +92,19 @@ def test_each_access_to_bucket_and_load_balancers_is_logged() -> None:
 def test_who_logs_may_write_where_it_logs_and_nobody_else() -> None:
     statements = properties("LogBucketPolicy")["PolicyDocument"]["Statement"]
     allowed = {
-        each["Principal"]["Service"]: (each["Action"], each["Resource"])
-        for each in statements
-        if each["Effect"] == "Allow"
+        statement["Principal"]["Service"]: (
+            statement["Action"],
+            statement["Resource"],
+        )
+        for statement in statements
+        if statement["Effect"] == "Allow"
     }
-    own = "AWSLogs/${AWS::AccountId}/*"
+    log_path = "AWSLogs/${AWS::AccountId}/*"
     assert allowed == {
         "logdelivery.elasticloadbalancing.amazonaws.com": (
             "s3:PutObject",
             [
-                {"Fn::Sub": f"${{LogBucket.Arn}}/{prefix}/{own}"}
+                {"Fn::Sub": f"${{LogBucket.Arn}}/{prefix}/{log_path}"}
                 for prefix in ("api", "ui")
             ],
         ),
@@ -123,14 +126,14 @@ def test_only_alarms_of_single_tenants_of_this_installation_are_deleted() -> (
     None
 ):
     (statement,) = (
-        each
+        statement
         for policy in properties("DeletionRole")["Policies"]
-        for each in policy["PolicyDocument"]["Statement"]
-        if each["Action"] == "cloudwatch:DeleteAlarms"
+        for statement in policy["PolicyDocument"]["Statement"]
+        if statement["Action"] == "cloudwatch:DeleteAlarms"
     )
     names = [
-        each["Fn::Sub"].rpartition(":alarm:")[2]
-        for each in statement["Resource"]
+        resource["Fn::Sub"].rpartition(":alarm:")[2]
+        for resource in statement["Resource"]
     ]
     assert names == [
         "relay-${EnvironmentName}-consecutive-failures-*",
@@ -164,9 +167,11 @@ def test_logs_stay_when_the_stack_goes() -> None:
 def test_every_listener_speaks_tls() -> None:
     listeners = of_type("AWS::ElasticLoadBalancingV2::Listener")
     assert {
-        each["LoadBalancerArn"]["Ref"] for each in listeners.values()
+        listener["LoadBalancerArn"]["Ref"] for listener in listeners.values()
     } == set(BALANCERS)
-    assert {each["Protocol"] for each in listeners.values()} == {"HTTPS"}
+    assert {listener["Protocol"] for listener in listeners.values()} == {
+        "HTTPS"
+    }
 
 
 def test_an_address_cannot_ask_for_more_than_an_admin_key_may() -> None:
@@ -180,13 +185,15 @@ def test_an_address_cannot_ask_for_more_than_an_admin_key_may() -> None:
     assert rules["rate"]["Action"] == {
         "Block": {"CustomResponse": {"ResponseCode": 429}}
     }
-    most = 10 * LimitSettings().rate_limit_per_minute
-    assert defaults()["RequestsPerAddress"] == most
+    limit = 10 * LimitSettings().rate_limit_per_minute
+    assert defaults()["RequestsPerAddress"] == limit
 
 
 def test_the_firewall_stands_before_every_load_balancer() -> None:
     before = of_type("AWS::WAFv2::WebACLAssociation").values()
-    assert {each["ResourceArn"]["Ref"] for each in before} == set(BALANCERS)
+    assert {association["ResourceArn"]["Ref"] for association in before} == set(
+        BALANCERS
+    )
 
 
 # --- Dagster's UI ---------------------------------------------------------------------------------
@@ -223,9 +230,14 @@ def test_only_its_load_balancer_reaches_the_ui() -> None:
 def test_the_ui_is_relay_s_and_knows_its_host() -> None:
     webserver = container("WebserverTask")
     assert webserver["Command"][:2] == ["relay", "ui"]
-    given = {each["Name"]: each["Value"] for each in webserver["Environment"]}
-    assert given["RELAY_UI_BEHIND_PROXY"] == "true"
-    assert given["DAGSTER_WEBSERVER_URL"] == {"Fn::Sub": "https://${UiHost}"}
+    environment = {
+        variable["Name"]: variable["Value"]
+        for variable in webserver["Environment"]
+    }
+    assert environment["RELAY_UI_BEHIND_PROXY"] == "true"
+    assert environment["DAGSTER_WEBSERVER_URL"] == {
+        "Fn::Sub": "https://${UiHost}"
+    }
     assert (
         attributes("UiLoadBalancer")[
             "routing.http.preserve_host_header.enabled"
@@ -243,12 +255,12 @@ def test_a_ui_without_the_guard_gets_no_requests() -> None:
 
 @pytest.mark.parametrize("task", TASKS)
 def test_a_task_writes_to_tmp_alone_and_has_no_capability(task: str) -> None:
-    made = container(task)
-    assert made["ReadonlyRootFilesystem"] is True
+    definition = container(task)
+    assert definition["ReadonlyRootFilesystem"] is True
     mount = {"SourceVolume": "tmp", "ContainerPath": "/tmp"}  # noqa: S108
-    assert made["MountPoints"] == [mount]
+    assert definition["MountPoints"] == [mount]
     assert TASKS[task]["Volumes"] == [{"Name": "tmp"}]
-    assert made["LinuxParameters"]["Capabilities"] == {"Drop": ["ALL"]}
+    assert definition["LinuxParameters"]["Capabilities"] == {"Drop": ["ALL"]}
 
 
 def test_tmp_is_a_volume_that_everybody_may_write_to() -> None:
@@ -269,25 +281,27 @@ def test_nothing_is_installed_into_the_image_without_a_hash() -> None:
     fetched = re.findall(r"(?:pip install|pip sync|pip wheel)(.*)", DOCKERFILE)
     assert len(fetched) == 4
     assert [
-        each
-        for each in fetched
-        if not re.search("--require-hashes|--no-deps", each)
+        command
+        for command in fetched
+        if not re.search("--require-hashes|--no-deps", command)
     ] == []
 
 
 def pins(lock: str) -> dict[str, frozenset[str]]:
     """Return the hashes of each pinned version of a lock."""
     text = (ROOT / lock).read_text()
-    found = re.findall(
+    requirements = re.findall(
         r"^([\w.-]+(?:\[\w+\])?==\S+)(.*?)(?=^[\w#]|\Z)", text, re.DOTALL | re.M
     )
     return {
-        pin: frozenset(re.findall(r"sha256:(\w+)", rest)) for pin, rest in found
+        pin: frozenset(re.findall(r"sha256:(\w+)", hashes))
+        for pin, hashes in requirements
     }
 
 
 def test_the_image_installs_what_is_tested() -> None:
-    tested, installed = pins("requirements.lock"), pins("deploy/image.lock")
+    tested = pins("requirements.lock")
+    installed = pins("deploy/image.lock")
     assert len(installed) > 50
     assert {pin: tested.get(pin) for pin in installed} == installed
     assert all(installed.values())
@@ -309,17 +323,17 @@ def test_what_builds_is_pinned_too() -> None:
 def outside(group: str) -> set[int]:
     """Return the ports of the internet that a group reaches, by either protocol of it."""
     rules = properties(group)["SecurityGroupEgress"]
-    ports = {each["FromPort"] for each in rules}
-    assert all(each["FromPort"] == each["ToPort"] for each in rules)
-    assert {each["FromPort"] for each in rules if "CidrIpv6" in each} == ports
+    ports = {rule["FromPort"] for rule in rules}
+    assert all(rule["FromPort"] == rule["ToPort"] for rule in rules)
+    assert {rule["FromPort"] for rule in rules if "CidrIpv6" in rule} == ports
     return ports
 
 
 def test_dagsters_processes_reach_aws_receivers_and_each_other_alone() -> None:
-    assert outside("DagsterSecurityGroup") == set(PORTS["https"])
-    own = ("DagsterSecurityGroup", 4000)
+    assert outside("DagsterSecurityGroup") == set(DOORS["https"].ports)
+    code_server = ("DagsterSecurityGroup", 4000)
     assert inside("DagsterSecurityGroup") == {
-        own,
+        code_server,
         ("DatabaseSecurityGroup", 5432),
     }
 
@@ -327,16 +341,19 @@ def test_dagsters_processes_reach_aws_receivers_and_each_other_alone() -> None:
 def inside(group: str) -> set[tuple[str, int]]:
     """Return which groups and ports of the stack a group reaches."""
     return {
-        (each["DestinationSecurityGroupId"]["Fn::GetAtt"][0], each["FromPort"])
-        for each in of_type("AWS::EC2::SecurityGroupEgress").values()
-        if each["GroupId"]["Fn::GetAtt"][0] == group
+        (
+            egress["DestinationSecurityGroupId"]["Fn::GetAtt"][0],
+            egress["FromPort"],
+        )
+        for egress in of_type("AWS::EC2::SecurityGroupEgress").values()
+        if egress["GroupId"]["Fn::GetAtt"][0] == group
     }
 
 
 def test_transfers_reach_aws_and_suppliers_alone_and_nobody_reaches_them() -> (
     None
 ):
-    ports = {port for some in PORTS.values() for port in some}
+    ports = {port for door in DOORS.values() for port in door.ports}
     assert outside("TransfersSecurityGroup") == ports == {22, 443, 2222, 8443}
     assert "SecurityGroupIngress" not in properties("TransfersSecurityGroup")
     assert inside("TransfersSecurityGroup") == set()
@@ -355,21 +372,21 @@ def test_runs_reach_aws_and_the_database_alone_and_nobody_reaches_them() -> (
         "Fn::Equals": [{"Ref": "RunEgressCidr"}, "0.0.0.0/0"]
     }
     assert {
-        (each["FromPort"], each["ToPort"]) for each in (to_network, to_internet)
+        (rule["FromPort"], rule["ToPort"]) for rule in (to_network, to_internet)
     } == {(443, 443)}
     assert inside("RunSecurityGroup") == {("DatabaseSecurityGroup", 5432)}
     let_in = of_type("AWS::EC2::SecurityGroupIngress").values()
     from_runs = {"Fn::GetAtt": ["RunSecurityGroup", "GroupId"]}
-    assert from_runs not in [each["SourceSecurityGroupId"] for each in let_in]
+    assert from_runs not in [rule["SourceSecurityGroupId"] for rule in let_in]
     variables = {
-        each["Name"]: each["Value"]
-        for each in container("DaemonTask")["Environment"]
+        variable["Name"]: variable["Value"]
+        for variable in container("DaemonTask")["Environment"]
     }
     assert variables["RELAY_RUN_SECURITY_GROUP"] == from_runs
 
 
 def test_the_api_reaches_aws_alone_and_the_database_nothing() -> None:
     api = properties("ApiSecurityGroup")["SecurityGroupEgress"]
-    assert {(each["FromPort"], each["ToPort"]) for each in api} == {(443, 443)}
+    assert {(rule["FromPort"], rule["ToPort"]) for rule in api} == {(443, 443)}
     (database,) = properties("DatabaseSecurityGroup")["SecurityGroupEgress"]
     assert database["CidrIp"] == "127.0.0.1/32"

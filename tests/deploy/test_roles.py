@@ -113,10 +113,10 @@ def close_and_restore(client: TestClient) -> None:
 def administer(client: TestClient) -> None:
     """Issue a tenant's key, use it and revoke it; pause, and go on."""
     keys = f"/v1/tenants/{TENANT}/api-keys"
-    made = client.post(keys).json()
+    key = client.post(keys).json()
     assert client.get(keys).status_code == 200
-    client.get(f"/v1/tenants/{TENANT}", headers={"X-API-Key": made["api_key"]})
-    assert client.delete(f"{keys}/{made['key_id']}").status_code == 204
+    client.get(f"/v1/tenants/{TENANT}", headers={"X-API-Key": key["api_key"]})
+    assert client.delete(f"{keys}/{key['key_id']}").status_code == 204
     for pause in (
         {"reason": "backlog"},
         {"reason": "backlog", "tenant_id": TENANT},
@@ -135,19 +135,19 @@ def be_told(client: TestClient) -> None:
     """Make a webhook, change it, try it out, look at its deliveries, and delete it."""
     order = {"url": "https://shop.example.com/hooks", "events": ["run.failed"]}
     place = f"/v1/tenants/{TENANT}/webhooks"
-    made = client.post(place, json=order)
-    one = f"{place}/{made.json()['webhook_id']}"
+    created = client.post(place, json=order)
+    webhook_path = f"{place}/{created.json()['webhook_id']}"
     answers = [
-        made,
+        created,
         client.get(place),
-        client.get(one),
-        client.patch(one, json={"description": "shop"}),
-        client.post(f"{one}/secret:rotate"),
-        client.post(f"{one}/test"),
-        client.get(f"{one}/deliveries"),
-        client.delete(one),
+        client.get(webhook_path),
+        client.patch(webhook_path, json={"description": "shop"}),
+        client.post(f"{webhook_path}/secret:rotate"),
+        client.post(f"{webhook_path}/test"),
+        client.get(f"{webhook_path}/deliveries"),
+        client.delete(webhook_path),
     ]
-    assert [each.status_code for each in answers] == [
+    assert [answer.status_code for answer in answers] == [
         201,
         200,
         200,
@@ -194,10 +194,10 @@ def show_pages(world: ApiWorld, run_id: str) -> None:
     until = (utc_now() + timedelta(days=9)).isoformat()
     order = {"vendor_id": "vendor_1", "name": "Anna", "expires_at": until}
     links = f"/v1/tenants/{TENANT}/supplier-links"
-    made = world.client.post(links, json=order).json()
-    visitor.open(f"{made['url'].removeprefix(PUBLIC)}/check")
+    link = world.client.post(links, json=order).json()
+    visitor.open(f"{link['url'].removeprefix(PUBLIC)}/check")
     assert world.client.get(links).status_code == 200
-    assert world.client.delete(f"{links}/{made['link_id']}").status_code == 204
+    assert world.client.delete(f"{links}/{link['link_id']}").status_code == 204
     assert visitor.fill(visitor.open(HOME), "/app/sign-out").status_code == 303
 
 
@@ -205,8 +205,8 @@ def be_the_api(platform: Platform, clock: FakeClock) -> Act:
     """Answer every kind of request."""
     world = ApiWorld(platform)
     world.store_config()
-    done = world.post_run().json()["run_id"]
-    keys = world.succeed(done).keys
+    run_id = world.post_run().json()["run_id"]
+    keys = world.succeed(run_id).keys
     config = tenant_config(tenant_id=TENANT)
     run = run_in_memory(config, {"vendor_1": feed("A-1,5,10.00")}, keys=keys)
     for key, data in run.files.items():
@@ -219,82 +219,94 @@ def be_the_api(platform: Platform, clock: FakeClock) -> Act:
 
     def answer() -> None:
         client = world.client
-        decide(client, held, done)
+        decide(client, held, run_id)
         world.store_config(default_currency="EUR")
-        waiting = world.post_run({"Idempotency-Key": "k"}).json()["run_id"]
-        world.post_run({"Idempotency-Key": "k"})
-        world.post_run()
-        assert client.post(f"/v1/runs/{waiting}/cancel").status_code == 202
-        for path in (
-            "/v1/ready",
-            "/v1/audit",
-            "/v1/runs",
-            "/v1/tenants",
-            "/v1/admin/pause",
-            f"/v1/tenants/{TENANT}/publications",
-            f"/v1/tenants/{TENANT}/feed-links",
-            f"/v1/tenants/{TENANT}/secrets",
-            f"/v1/tenants/{TENANT}/overrides",
-            f"/v1/runs?tenant_id={TENANT}&status=SUCCEEDED",
-            f"/v1/runs/{done}",
-            f"/v1/runs/{done}/artifacts",
-            f"/v1/runs/{done}/explain?sku=A-1",
-            f"/v1/tenants/{TENANT}",
-            f"/v1/tenants/{TENANT}?config_version=1",
-            f"/v1/tenants/{TENANT}/status",
-        ):
-            assert client.get(path).status_code == 200, path
-        feed_link = client.get(
-            f"/v1/tenants/{TENANT}/feed", follow_redirects=False
-        )
-        assert feed_link.status_code == 302
-        assert (
-            client.post("/v1/tenants", json=config_of("other")).status_code
-            == 201
-        )
-        checked = client.post(
-            f"/v1/tenants/{TENANT}/config:check", json=config_of(TENANT)
-        )
-        assert [each["status"] for each in checked.json()["vendors"]] == [
-            "read"
-        ]
-        order = {"vendor_id": "vendor_1", "file_name": "feed.csv"}
-        assert (
-            client.post(f"/v1/tenants/{TENANT}/uploads", json=order).status_code
-            == 201
-        )
-        link = client.post(
-            f"/v1/tenants/{TENANT}/feed-links", json={"name": "shop"}
-        ).json()
-        assert (
-            world.with_key(None)
-            .get(link["url"].removeprefix(PUBLIC))
-            .status_code
-            == 200
-        )
-        client.delete(f"/v1/tenants/{TENANT}/feed-links/{link['link_id']}")
-        secret = f"/v1/tenants/{TENANT}/secrets/granite"
-        for _ in range(2):
-            order = {"value": "v", "host": "granite.example.com"}
-            assert client.put(secret, json=order).status_code == 204
-        assert client.delete(secret).status_code == 204
-        for price in ("9.99", "8.99"):
-            order = {"overrides": [{"sku": "A-1", "price": price}]}
-            overrides = client.post(
-                f"/v1/tenants/{TENANT}/overrides:put", json=order
-            )
-            assert overrides.status_code == 200
-        order = {"all": True, "reason": "seen"}
-        assert (
-            client.post(f"/v1/runs/{done}/accept", json=order).status_code
-            == 200
-        )
-        show_pages(world, done)
+        start_and_cancel(world)
+        read_everything(client, run_id)
+        check_and_upload(client)
+        share_the_feed(world)
+        keep_a_secret(client)
+        override_and_accept(client, run_id)
+        show_pages(world, run_id)
         administer(client)
         close_and_restore(client)
         be_told(client)
 
     return Act(answer, (world.app.state.parts.platform.clients,))
+
+
+def start_and_cancel(world: ApiWorld) -> None:
+    waiting = world.post_run({"Idempotency-Key": "k"}).json()["run_id"]
+    world.post_run({"Idempotency-Key": "k"})
+    world.post_run()
+    assert world.client.post(f"/v1/runs/{waiting}/cancel").status_code == 202
+
+
+def read_everything(client: TestClient, run_id: str) -> None:
+    for path in (
+        "/v1/ready",
+        "/v1/audit",
+        "/v1/runs",
+        "/v1/tenants",
+        "/v1/admin/pause",
+        f"/v1/tenants/{TENANT}/publications",
+        f"/v1/tenants/{TENANT}/feed-links",
+        f"/v1/tenants/{TENANT}/secrets",
+        f"/v1/tenants/{TENANT}/overrides",
+        f"/v1/runs?tenant_id={TENANT}&status=SUCCEEDED",
+        f"/v1/runs/{run_id}",
+        f"/v1/runs/{run_id}/artifacts",
+        f"/v1/runs/{run_id}/explain?sku=A-1",
+        f"/v1/tenants/{TENANT}",
+        f"/v1/tenants/{TENANT}?config_version=1",
+        f"/v1/tenants/{TENANT}/status",
+    ):
+        assert client.get(path).status_code == 200, path
+    feed_link = client.get(f"/v1/tenants/{TENANT}/feed", follow_redirects=False)
+    assert feed_link.status_code == 302
+
+
+def check_and_upload(client: TestClient) -> None:
+    stored = client.post("/v1/tenants", json=config_of("other"))
+    assert stored.status_code == 201
+    checked = client.post(
+        f"/v1/tenants/{TENANT}/config:check", json=config_of(TENANT)
+    )
+    assert [vendor["status"] for vendor in checked.json()["vendors"]] == [
+        "read"
+    ]
+    order = {"vendor_id": "vendor_1", "file_name": "feed.csv"}
+    upload = client.post(f"/v1/tenants/{TENANT}/uploads", json=order)
+    assert upload.status_code == 201
+
+
+def share_the_feed(world: ApiWorld) -> None:
+    links = f"/v1/tenants/{TENANT}/feed-links"
+    link = world.client.post(links, json={"name": "shop"}).json()
+    anybody = world.with_key(None)
+    fetched = anybody.get(link["url"].removeprefix(PUBLIC))
+    assert fetched.status_code == 200
+    world.client.delete(f"{links}/{link['link_id']}")
+
+
+def keep_a_secret(client: TestClient) -> None:
+    secret = f"/v1/tenants/{TENANT}/secrets/granite"
+    order = {"value": "v", "host": "granite.example.com"}
+    for _ in range(2):
+        assert client.put(secret, json=order).status_code == 204
+    assert client.delete(secret).status_code == 204
+
+
+def override_and_accept(client: TestClient, run_id: str) -> None:
+    for price in ("9.99", "8.99"):
+        order = {"overrides": [{"sku": "A-1", "price": price}]}
+        overrides = client.post(
+            f"/v1/tenants/{TENANT}/overrides:put", json=order
+        )
+        assert overrides.status_code == 200
+    everything = {"all": True, "reason": "seen"}
+    accepted = client.post(f"/v1/runs/{run_id}/accept", json=everything)
+    assert accepted.status_code == 200
 
 
 class CancelsMeanwhile(ObjectStore):
@@ -329,7 +341,7 @@ def be_a_run(platform: Platform, clock: FakeClock) -> Act:
         job = build_defs(connect_run=lambda: at).resolve_job_def(
             "inventory_sync"
         )
-        given = (
+        run_tags = (
             {} if run_id is None else tags.run_tags(run_id, tenant, attempt=1)
         )
         with dg.DagsterInstance.ephemeral() as instance:
@@ -337,7 +349,7 @@ def be_a_run(platform: Platform, clock: FakeClock) -> Act:
             job.execute_in_process(
                 partition_key=tenant,
                 instance=instance,
-                tags=given,
+                tags=run_tags,
                 raise_on_error=False,
                 asset_selection=[dg.AssetKey(name) for name in assets] or None,
             )
@@ -364,7 +376,8 @@ def close(platform: Platform, tenant: str) -> None:
         platform.ledger.messages.acknowledge(
             platform.ledger.cancel(run_id).run_id
         )
-    bucket, key = platform.objects.bucket, f"tenants/{tenant}/inbound/feed.csv"
+    bucket = platform.objects.bucket
+    key = f"tenants/{tenant}/inbound/feed.csv"
     platform.objects.put(key, b"x")
     platform.clients.s3.create_multipart_upload(Bucket=bucket, Key=key)
     plan = AlarmPlan(
@@ -383,9 +396,9 @@ def close(platform: Platform, tenant: str) -> None:
 
 def keep_what_is_pulled(platform: Platform, url: str) -> None:
     """Have a tenant whose vendor's file is pulled by a secret, and who has five of them."""
-    given = {"url": url, "secret": "granite"}
+    pull = {"url": url, "secret": "granite"}
     platform.tenants.put(
-        "theta", json.dumps(pull_config(given, tenant_id="theta"))
+        "theta", json.dumps(pull_config(pull, tenant_id="theta"))
     )
     host = url.split("/")[2]
     platform.secrets.put("theta", "granite", SecretValue("Bearer x", host))
@@ -401,7 +414,7 @@ def pull(platform: Platform) -> None:
     )
     pull_all(Puller(replace(platform, settings=settings), wait_seconds=60))
     prefix = "tenants/theta/inbound/vendor_1/pulled/"
-    keys = [each.key for each in platform.objects.list_objects(prefix)]
+    keys = [item.key for item in platform.objects.list_objects(prefix)]
     assert len(keys) == 5
     assert keys[-1] > f"{prefix}2026"
 
@@ -415,55 +428,13 @@ def be_the_code_server(platform: Platform, clock: FakeClock) -> Act:
         "zeta", json.dumps({**config_of("zeta"), "triggers": triggers})
     )
     platform.objects.put("tenants/zeta/inbound/feed.csv", b"x")
-    before = platform.submission.submit("zeta")
-    platform.ledger.dispatch(
-        before.run_id, 1, message_id="m", receipt_handle="h"
-    )
-    platform.ledger.cancel(before.run_id)
-
-    def put(url: str, body: str) -> None:
-        platform.clients.sqs.send_message(QueueUrl=url, MessageBody=body)
-
-    put(platform.settings.queue_url, "no job")
-    put(str(platform.settings.uploads_queue_url), "no event")
-    for _ in ("runs", "waits"):
-        put(platform.settings.queue_url, Job(str(uuid.uuid4()), TENANT).body())
-    put(platform.settings.dlq_url, Job(str(uuid.uuid4()), "beta").body())
-    put(
-        platform.settings.dlq_url,
-        Job(new_run(platform, "gamma"), "gamma").body(),
-    )
-    delta = dispatched(platform, "delta")
-    platform.ledger.pin(platform.ledger.claim(delta, 1, "dagster-1").fence, 1)
-    platform.ledger.poison(delta, "attempts used up")
+    fill_the_queues(platform)
     # Its receiver may not be called, which is a failure to be noted.
-    told = (EventType.RUN_CANCELLED,)
+    events = (EventType.RUN_CANCELLED,)
     stored_webhook(
-        platform, tenant_id="epsilon", url="http://127.0.0.1:1/", events=told
+        platform, tenant_id="epsilon", url="http://127.0.0.1:1/", events=events
     )
     platform.ledger.request_cancel(new_run(platform, "epsilon"))
-    # The doctor asks for the head of the live feed, and for the run's files.
-    keys = ArtifactKeys(delta, "delta")
-    platform.objects.put(key := feed_copy_key(keys, "csv"), b"sku\n")
-    feed_of = Publication(
-        delta,
-        key,
-        hashlib.sha256(b"sku\n").hexdigest(),
-        utc_now(),
-        utc_now(),
-        1,
-    )
-    platform.database.runs.write_all(
-        [
-            {
-                "PutRequest": {
-                    "Item": feed_item(
-                        FeedPointer("delta", (feed_of,), revision=1)
-                    )
-                }
-            }
-        ]
-    )
 
     def tick() -> None:
         with dg.DagsterInstance.ephemeral() as instance:
@@ -493,6 +464,50 @@ def be_the_code_server(platform: Platform, clock: FakeClock) -> Act:
     return Act(tick)
 
 
+def fill_the_queues(platform: Platform) -> None:
+    """Put a message of each kind into the queues, and end a run as poison."""
+    before = platform.submission.submit("zeta")
+    platform.ledger.dispatch(
+        before.run_id, 1, message_id="m", receipt_handle="h"
+    )
+    platform.ledger.cancel(before.run_id)
+
+    def put(url: str, body: str) -> None:
+        platform.clients.sqs.send_message(QueueUrl=url, MessageBody=body)
+
+    put(platform.settings.queue_url, "no job")
+    put(str(platform.settings.uploads_queue_url), "no event")
+    for _ in ("runs", "waits"):
+        put(platform.settings.queue_url, Job(str(uuid.uuid4()), TENANT).body())
+    put(platform.settings.dlq_url, Job(str(uuid.uuid4()), "beta").body())
+    put(
+        platform.settings.dlq_url,
+        Job(new_run(platform, "gamma"), "gamma").body(),
+    )
+    delta = dispatched(platform, "delta")
+    platform.ledger.pin(platform.ledger.claim(delta, 1, "dagster-1").fence, 1)
+    platform.ledger.poison(delta, "attempts used up")
+    publish_for_the_doctor(platform, delta)
+
+
+def publish_for_the_doctor(platform: Platform, run_id: str) -> None:
+    """Give a run a live feed: the doctor asks for its head, and for the run's files."""
+    keys = ArtifactKeys(run_id, "delta")
+    platform.objects.put(key := feed_copy_key(keys, "csv"), b"sku\n")
+    publication = Publication(
+        run_id,
+        key,
+        hashlib.sha256(b"sku\n").hexdigest(),
+        utc_now(),
+        utc_now(),
+        1,
+    )
+    pointer = FeedPointer("delta", (publication,), revision=1)
+    platform.database.runs.write_all(
+        [{"PutRequest": {"Item": feed_item(pointer)}}]
+    )
+
+
 def have_a_feed_to_deliver(
     platform: Platform, server: SftpServer
 ) -> DeliveriesWorld:
@@ -511,7 +526,7 @@ def have_a_feed_to_deliver(
 def take_over(platform: Platform, staged: str) -> None:
     """Have a file taken over that a dead process had staged."""
     platform.objects.put(staged, b"whole")
-    left = rules.staged(
+    stage = rules.staged(
         StagedFile(
             key=staged,
             source="",
@@ -521,7 +536,7 @@ def take_over(platform: Platform, staged: str) -> None:
         )
     )
     ask = rules.asked(utc_now())
-    platform.pulls.change("sigma", "vendor_1", lambda state: ask(left(state)))
+    platform.pulls.change("sigma", "vendor_1", lambda state: ask(stage(state)))
     pull_all(Puller(platform, wait_seconds=60))
     state = platform.pulls.of_names("sigma", ["vendor_1"])["vendor_1"]
     assert (state.staged, state.failures) == (None, 0)
@@ -541,22 +556,8 @@ def be_the_transfers(platform: Platform, clock: FakeClock) -> Act:
         pulls = pull_config({"url": server.url(target)}, tenant_id=tenant)
         platform.tenants.put(tenant, json.dumps(pulls))
     PullPlanner(platform).run()
-    queue = platform.pulls.queue
-    (abandoned,) = (
-        item
-        for item in queue.due(utc_now(), 9)
-        if item.value.tenant_id == "sigma"
-    )
-    assert queue.take(abandoned, utc_now() - 2 * LEASE) is not None
-    failed_twice = rules.failed("busy", utc_now())
-    for _ in range(2):
-        platform.pulls.change("kappa", "vendor_1", failed_twice)
-    platform.pulls.change("kappa", "vendor_1", rules.asked(utc_now()))
     staged = "published/sigma/pulls/vendor_1/dead"
-    platform.objects.put(staged, b"half")
-    platform.clients.s3.create_multipart_upload(
-        Bucket=platform.objects.bucket, Key=staged
-    )
+    abandon_a_pull(platform, staged)
     folder = serving.enter_context(tempfile.TemporaryDirectory())
     sftp = serving.enter_context(sftp_server(Path(folder)))
     shop = have_a_feed_to_deliver(platform, sftp)
@@ -578,6 +579,25 @@ def be_the_transfers(platform: Platform, clock: FakeClock) -> Act:
         take_over(platform, staged)
 
     return Act(transfer)
+
+
+def abandon_a_pull(platform: Platform, staged: str) -> None:
+    """Leave a pull of `sigma` to a dead process, with a file half staged; fail `kappa`'s."""
+    queue = platform.pulls.queue
+    (abandoned,) = (
+        item
+        for item in queue.due(utc_now(), 9)
+        if item.value.tenant_id == "sigma"
+    )
+    assert queue.take(abandoned, utc_now() - 2 * LEASE) is not None
+    failed_twice = rules.failed("busy", utc_now())
+    for _ in range(2):
+        platform.pulls.change("kappa", "vendor_1", failed_twice)
+    platform.pulls.change("kappa", "vendor_1", rules.asked(utc_now()))
+    platform.objects.put(staged, b"half")
+    platform.clients.s3.create_multipart_upload(
+        Bucket=platform.objects.bucket, Key=staged
+    )
 
 
 def be_the_deletion(platform: Platform, clock: FakeClock) -> Act:
@@ -641,7 +661,7 @@ def test_a_role_allows_all_that_its_process_does(practice: Practice) -> None:
     refused = [
         need
         for need in practice.needs
-        if not any(one.allows(need) for one in allowed)
+        if not any(grant.allows(need) for grant in allowed)
     ]
     assert refused == []
 
@@ -674,7 +694,7 @@ def test_the_webserver_ends_runs_and_reaches_the_reports_alone() -> None:
         "ecs:StopTask",
         "s3:GetObject",
     }
-    (shown,) = (
+    (report_grant,) = (
         grant
         for grant in grants("WebserverRole")
         if "s3:GetObject" in grant.actions
@@ -686,20 +706,24 @@ def test_the_webserver_ends_runs_and_reaches_the_reports_alone() -> None:
         (keys.outputs, False),
     ):
         assert (
-            shown.allows(Need("s3:GetObject", f"ArtifactBucket/{key}"))
+            report_grant.allows(Need("s3:GetObject", f"ArtifactBucket/{key}"))
             is is_shown
         )
 
 
 def test_what_verifies_feeds_asks_the_api_alone() -> None:
     assert actions("VerifyRole") == set()
-    made = container("VerifyTask")
-    assert made["Command"] == ["relay", "verify", "--newest"]
-    assert [each["Name"] for each in made["Environment"]] == ["RELAY_API_URL"]
-    assert [each["Name"] for each in made["Secrets"]] == ["RELAY_API_KEY"]
+    definition = container("VerifyTask")
+    assert definition["Command"] == ["relay", "verify", "--newest"]
+    assert [variable["Name"] for variable in definition["Environment"]] == [
+        "RELAY_API_URL"
+    ]
+    assert [secret["Name"] for secret in definition["Secrets"]] == [
+        "RELAY_API_KEY"
+    ]
     in_api = {
-        each["Name"]: each["Value"]
-        for each in container("ApiTask")["Environment"]
+        variable["Name"]: variable["Value"]
+        for variable in container("ApiTask")["Environment"]
     }
     assert in_api["RELAY_READ_ONLY_ADMINS"] == "verify"
 
@@ -714,10 +738,10 @@ def test_the_daemon_starts_and_ends_runs_and_reaches_nothing_of_the_product() ->
 
 
 def test_nobody_but_the_daemon_starts_tasks_or_gives_roles_away() -> None:
-    others = [role for role in roles() if role != "DaemonRole"]
+    other_roles = [role for role in roles() if role != "DaemonRole"]
     assert not [
         role
-        for role in others
+        for role in other_roles
         if actions(role) & {"ecs:RunTask", "iam:PassRole"}
     ]
 
@@ -745,13 +769,13 @@ def test_the_api_s_keys_and_the_database_s_password_are_given_to_different_tasks
         ),
     }
     tasks = of_type("AWS::ECS::TaskDefinition")
-    given = {
+    execution_roles = {
         name: task["ExecutionRoleArn"]["Fn::GetAtt"][0]
         for name, task in tasks.items()
     }
-    assert given.pop("ApiTask") == "ApiExecutionRole"
-    assert given.pop("VerifyTask") == "VerifyExecutionRole"
-    assert {*given.values()} == {"ExecutionRole"}
+    assert execution_roles.pop("ApiTask") == "ApiExecutionRole"
+    assert execution_roles.pop("VerifyTask") == "VerifyExecutionRole"
+    assert {*execution_roles.values()} == {"ExecutionRole"}
 
 
 def test_the_daemon_gives_runs_no_role_that_reads_the_api_s_keys() -> None:
@@ -765,8 +789,8 @@ def test_the_daemon_gives_runs_no_role_that_reads_the_api_s_keys() -> None:
 
 def test_each_task_has_a_role_of_its_own() -> None:
     tasks = of_type("AWS::ECS::TaskDefinition").values()
-    taken = [task["TaskRoleArn"]["Fn::GetAtt"][0] for task in tasks]
-    assert len(taken) == len({*taken}) == 8
+    task_roles = [task["TaskRoleArn"]["Fn::GetAtt"][0] for task in tasks]
+    assert len(task_roles) == len({*task_roles}) == 8
 
 
 @pytest.mark.parametrize("role", roles())
@@ -799,16 +823,16 @@ def test_only_ecs_tasks_of_the_account_take_a_role(role: str) -> None:
 @pytest.mark.parametrize("role", roles())
 def test_nobody_changes_or_deletes_what_the_audit_says(role: str) -> None:
     entry = "AuditTable"
-    done = [
-        each
+    actions = [
+        action
         for grant in grants(role)
         if entry in grant.resources
-        for each in grant.actions
+        for action in grant.actions
     ]
     reading = {
         f"dynamodb:{name}" for name in ("GetItem", "BatchGetItem", "Query")
     }
-    assert set(done) <= {*reading, "dynamodb:PutItem"}
+    assert set(actions) <= {*reading, "dynamodb:PutItem"}
 
 
 @pytest.mark.parametrize(
@@ -820,19 +844,21 @@ def test_of_tenants_items_one_changes_webhooks_and_the_other_deletions(
 ) -> None:
     policies = properties(role)["Policies"]
     statements = [
-        each
+        statement
         for policy in policies
-        for each in policy["PolicyDocument"]["Statement"]
+        for statement in policy["PolicyDocument"]["Statement"]
     ]
     of_tenants = [
-        each
-        for each in statements
-        if "TenantsTable" in json.dumps(each["Resource"])
+        statement
+        for statement in statements
+        if "TenantsTable" in json.dumps(statement["Resource"])
     ]
     writing = [
-        each for each in of_tenants if "dynamodb:UpdateItem" in each["Action"]
+        statement
+        for statement in of_tenants
+        if "dynamodb:UpdateItem" in statement["Action"]
     ]
-    assert [each["Condition"] for each in writing] == [
+    assert [statement["Condition"] for statement in writing] == [
         {"ForAllValues:StringLike": {"dynamodb:LeadingKeys": keys}}
     ]
 
@@ -843,8 +869,8 @@ def test_a_run_reads_no_keys_and_no_secrets_of_webhooks() -> None:
             key
             for key in ("KEY#", "KEYS#", "WEBHOOKS#", "PAUSE#")
             if any(
-                each.allows(Need(action, "TenantsTable", key))
-                for each in grants("RunRole")
+                grant.allows(Need(action, "TenantsTable", key))
+                for grant in grants("RunRole")
             )
         ]
 

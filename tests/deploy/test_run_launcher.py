@@ -37,9 +37,9 @@ class Ecs:
     def launch(self) -> dg.DagsterRun:
         run = self.instance.create_run_for_job(job, job_code_origin=ORIGIN)
         self.launcher.launch_run(LaunchRunContext(run, workspace=None))
-        found = self.instance.get_run_by_id(run.run_id)
-        assert found is not None
-        return found
+        stored_run = self.instance.get_run_by_id(run.run_id)
+        assert stored_run is not None
+        return stored_run
 
     def task(self, run: dg.DagsterRun) -> Mapping[str, Any]:
         arn = run.tags["ecs/task_arn"]
@@ -112,8 +112,12 @@ def ecs(
             launcher = configured_launcher()
             launcher.register_instance(instance)
             ecs = Ecs(client, launcher, instance)
-            for each in (launcher.ecs, launcher.ec2.meta.client, launcher.logs):
-                each.meta.events.register(
+            for aws_client in (
+                launcher.ecs,
+                launcher.ec2.meta.client,
+                launcher.logs,
+            ):
+                aws_client.meta.events.register(
                     "provide-client-params", noted(ecs.operations)
                 )
             yield ecs
@@ -121,7 +125,7 @@ def ecs(
 
 def register_for_fargate(client: Any, family: str) -> None:
     """Register a family's definition again with what moto's CloudFormation leaves out of it."""
-    made = client.describe_task_definition(taskDefinition=family)[
+    definition = client.describe_task_definition(taskDefinition=family)[
         "taskDefinition"
     ]
     client.register_task_definition(
@@ -131,7 +135,8 @@ def register_for_fargate(client: Any, family: str) -> None:
         cpu="1024",
         memory="4096",
         containerDefinitions=[
-            {**each, "memory": 4096} for each in made["containerDefinitions"]
+            {**container, "memory": 4096}
+            for container in definition["containerDefinitions"]
         ],
     )
 
@@ -157,19 +162,21 @@ def running_daemon(client: Any) -> str:
 
 
 def subnets() -> list[str]:
-    found = boto3.client("ec2", region_name=REGION).describe_subnets()[
+    network_parts = boto3.client("ec2", region_name=REGION).describe_subnets()[
         "Subnets"
     ]
-    return [each["SubnetId"] for each in found[:2]]
+    return [subnet["SubnetId"] for subnet in network_parts[:2]]
 
 
 def group_of(description: str) -> str:
     """Return the id of a security group of the stack."""
-    found = boto3.client("ec2", region_name=REGION).describe_security_groups()[
+    groups = boto3.client("ec2", region_name=REGION).describe_security_groups()[
         "SecurityGroups"
     ]
     (group,) = (
-        each["GroupId"] for each in found if each["Description"] == description
+        group["GroupId"]
+        for group in groups
+        if group["Description"] == description
     )
     return str(group)
 
@@ -211,13 +218,15 @@ def test_a_run_is_a_task_of_the_stack_s_definition(ecs: Ecs) -> None:
 
 def test_a_run_is_in_its_own_network_not_in_the_daemon_s(ecs: Ecs) -> None:
     (attachment,) = ecs.task(ecs.launch())["attachments"]
-    place = {each["name"]: each["value"] for each in attachment["details"]}
+    place = {
+        detail["name"]: detail["value"] for detail in attachment["details"]
+    }
     ec2 = boto3.client("ec2", region_name=REGION)
-    found = ec2.describe_network_interfaces(
+    interfaces = ec2.describe_network_interfaces(
         NetworkInterfaceIds=[place["networkInterfaceId"]]
     )
-    (interface,) = found["NetworkInterfaces"]
-    assert [each["GroupId"] for each in interface["Groups"]] == [
+    (interface,) = interfaces["NetworkInterfaces"]
+    assert [group["GroupId"] for group in interface["Groups"]] == [
         group_of("Runs and the deletion of tenants")
     ]
     assert place["subnetId"] in subnets()

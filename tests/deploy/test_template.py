@@ -65,20 +65,21 @@ def test_cfn_lint_has_nothing_to_say() -> None:
 
 
 def test_defaults_are_those_of_the_program() -> None:
-    given = defaults()
+    parameters = defaults()
     settings = ProvisioningSettings()
-    assert given["PoisonMaxReceives"] == settings.max_attempts
+    assert parameters["PoisonMaxReceives"] == settings.max_attempts
     assert (
-        given["VisibilityTimeoutSeconds"] == settings.visibility_timeout_seconds
+        parameters["VisibilityTimeoutSeconds"]
+        == settings.visibility_timeout_seconds
     )
-    assert given["RetentionDays"] == settings.retention_days
+    assert parameters["RetentionDays"] == settings.retention_days
     in_runs = {
-        each["Name"]: each["Value"]
-        for each in container("RunTask")["Environment"]
+        variable["Name"]: variable["Value"]
+        for variable in container("RunTask")["Environment"]
     }
     assert in_runs["RELAY_RUN_TIMEOUT_SECONDS"] == {"Ref": "RunTimeoutSeconds"}
     timeout = Settings.model_fields["run_timeout_seconds"].default
-    assert given["RunTimeoutSeconds"] == timeout
+    assert parameters["RunTimeoutSeconds"] == timeout
 
 
 def test_no_feed_needs_more_memory_than_a_run_s_task_has() -> None:
@@ -90,20 +91,20 @@ def test_no_feed_needs_more_memory_than_a_run_s_task_has() -> None:
         int(row["Mb"]) == int(task) - 400 for task, row in of_feeds.items()
     )
     variables = {
-        each["Name"]: each["Value"]
-        for each in container("RunTask")["Environment"]
+        variable["Name"]: variable["Value"]
+        for variable in container("RunTask")["Environment"]
     }
     assert variables["RELAY_MAX_RUN_MEMORY_MB"] == {
         "Fn::FindInMap": ["MemoryOfFeeds", {"Ref": "RunMemory"}, "Mb"]
     }
-    given = defaults()
+    parameters = defaults()
     for name, size in (("MaxFeedBytes", 512 << 20), ("MaxRunBytes", 8 << 30)):
-        assert int(given[name]) == size
+        assert int(parameters[name]) == size
     assert variables["RELAY_MAX_FEED_BYTES"] == {"Ref": "MaxFeedBytes"}
     assert variables["RELAY_MAX_RUN_BYTES"] == {"Ref": "MaxRunBytes"}
     of_api = {
-        each["Name"]: each["Value"]
-        for each in container("ApiTask")["Environment"]
+        variable["Name"]: variable["Value"]
+        for variable in container("ApiTask")["Environment"]
     }
     assert of_api["RELAY_MAX_FEED_BYTES"] == {"Ref": "MaxFeedBytes"}
 
@@ -176,10 +177,10 @@ def test_the_services_and_the_task_of_runs_are_made(
     stack: Mapping[str, str],
 ) -> None:
     ecs = boto3.client("ecs", region_name=REGION)
-    found = ecs.describe_services(
+    services = ecs.describe_services(
         cluster="relay-inventory", services=sorted(SERVICES)
     )["services"]
-    assert {service["serviceName"] for service in found} == SERVICES
+    assert {service["serviceName"] for service in services} == SERVICES
     families = ecs.list_task_definition_families()["families"]
     assert set(families) == {
         f"relay-inventory-{name}" for name in {*SERVICES, "run"}
@@ -201,9 +202,11 @@ def test_the_code_server_has_more_threads_than_sensors_that_wait_in_them() -> (
 
 
 def variables(task: str) -> set[str]:
-    found = container(task)
-    secrets = found.get("Secrets", [])
-    return {each["Name"] for each in [*found["Environment"], *secrets]}
+    definition = container(task)
+    secrets = definition.get("Secrets", [])
+    return {
+        variable["Name"] for variable in [*definition["Environment"], *secrets]
+    }
 
 
 @pytest.mark.parametrize(
@@ -251,20 +254,20 @@ def test_the_code_server_leaves_transfers_to_a_task_that_nothing_else_shares() -
         ]
         for name, service in of_type("AWS::ECS::Service").items()
     }
-    own = groups.pop("TransfersService")
-    assert own == [{"Fn::GetAtt": ["TransfersSecurityGroup", "GroupId"]}]
-    assert own not in groups.values()
+    transfers = groups.pop("TransfersService")
+    assert transfers == [{"Fn::GetAtt": ["TransfersSecurityGroup", "GroupId"]}]
+    assert transfers not in groups.values()
 
 
 def test_secrets_of_tenants_are_those_of_this_stack() -> None:
     prefix = {"Fn::Sub": "relay/${EnvironmentName}/${NamePrefix}"}
-    given = {
-        task: each["Value"]
+    prefixes = {
+        task: variable["Value"]
         for task in sorted(TASKS)
-        for each in container(task)["Environment"]
-        if each["Name"] == "RELAY_SECRETS_PREFIX"
+        for variable in container(task)["Environment"]
+        if variable["Name"] == "RELAY_SECRETS_PREFIX"
     }
-    assert given == {
+    assert prefixes == {
         "ApiTask": prefix,
         "DeletionTask": prefix,
         "TransfersTask": prefix,
@@ -302,18 +305,18 @@ def test_the_api_cannot_reach_dagster_s_database() -> None:
 def test_the_database_is_reached_by_tls_alone_and_proves_its_name_where_it_can(
     task: str,
 ) -> None:
-    given = container(task)["Environment"]
-    how = {"Fn::If": ["DatabaseProvesItself", "verify-full", "require"]}
-    assert {"Name": "PGSSLMODE", "Value": how} in given
+    environment = container(task)["Environment"]
+    mode = {"Fn::If": ["DatabaseProvesItself", "verify-full", "require"]}
+    assert {"Name": "PGSSLMODE", "Value": mode} in environment
     assert {
         "Name": "PGSSLROOTCERT",
         "Value": {"Ref": "DatabaseCaFile"},
-    } in given
+    } in environment
 
 
 @pytest.mark.parametrize("task", sorted({*TASKS, "VerifyTask"}))
 def test_no_secret_is_written_into_a_task_definition(task: str) -> None:
-    plain = {each["Name"] for each in container(task)["Environment"]}
+    plain = {variable["Name"] for variable in container(task)["Environment"]}
     assert not [name for name in plain if "PASSWORD" in name or "KEY" in name]
 
 

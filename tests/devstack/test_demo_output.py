@@ -24,9 +24,9 @@ def test_the_first_rows_of_a_feed_are_shown_in_each_format(
     data = feed(*rows, header="sku,quantity_available,cost,title")
     path = tmp_path / f"merged_inventory.{format}"
     path.write_bytes(run_document(document, {"v": data}).outcome.merged or b"")
-    shown = head_of_feed(path)
-    assert len(shown) == 8
-    assert {key: str(value) for key, value in shown[1].items()} == {
+    head = head_of_feed(path)
+    assert len(head) == 8
+    assert {key: str(value) for key, value in head[1].items()} == {
         "sku": "S01",
         "title": "a, title",
         "Net": "2.50",

@@ -12,7 +12,8 @@ from botocore.exceptions import ClientError
 from relay_dagster.devstack.moto_server import serving
 from relay_dagster.devstack.processes import embedded_aws_environment
 
-ACCOUNT, REGION = "123456789012", "us-east-1"
+ACCOUNT = "123456789012"
+REGION = "us-east-1"
 
 
 @pytest.fixture(scope="module")
@@ -52,8 +53,8 @@ def item(letter: str, **attributes: str) -> dict[str, Any]:
 
 
 def items(dynamodb: Any) -> dict[str, str]:
-    found = dynamodb.scan(TableName="items")["Items"]
-    return {each["id"]["S"]: each["value"]["S"] for each in found}
+    rows = dynamodb.scan(TableName="items")["Items"]
+    return {row["id"]["S"]: row["value"]["S"] for row in rows}
 
 
 def stored(table: str) -> Any:
@@ -65,7 +66,7 @@ def stored(table: str) -> Any:
 def operations(dynamodb: Any, *, are_allowed: bool) -> list[dict[str, Any]]:
     """Return one operation of each kind; the last one's condition may fail."""
     schema = dynamodb.describe_table(TableName="items")["Table"]["KeySchema"]
-    names = [each["AttributeName"] for each in schema]
+    names = [key_part["AttributeName"] for key_part in schema]
 
     def key(letter: str) -> dict[str, Any]:
         return {name: item(letter)[name] for name in names}
@@ -114,14 +115,16 @@ def test_a_transaction_copies_no_item_that_it_does_not_name(
     table: str,
 ) -> None:
     dynamodb.put_item(TableName=table, Item=item("unnamed"))
-    before = {id(each) for each in stored(table).all_items()}
+    before = {id(item) for item in stored(table).all_items()}
     with pytest.raises(ClientError):
         dynamodb.transact_write_items(
             TransactItems=operations(dynamodb, are_allowed=False),
         )
-    after = {id(each): each for each in stored(table).all_items()}
-    kept = {after[number].attrs["id"].value for number in after.keys() & before}
-    assert kept == {"unnamed"}
+    after = {id(item): item for item in stored(table).all_items()}
+    copied = {
+        after[number].attrs["id"].value for number in after.keys() & before
+    }
+    assert copied == {"unnamed"}
 
 
 def test_a_backup_of_a_table_stays_as_it_is(dynamodb: Any, table: str) -> None:
@@ -133,4 +136,4 @@ def test_a_backup_of_a_table_stays_as_it_is(dynamodb: Any, table: str) -> None:
     )
     restored = dynamodb.scan(TableName="restored")["Items"]
     dynamodb.delete_table(TableName="restored")
-    assert {each["value"]["S"] for each in restored} == {"before"}
+    assert {row["value"]["S"] for row in restored} == {"before"}

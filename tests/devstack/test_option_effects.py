@@ -26,11 +26,11 @@ OPTIONS = [
 
 
 def test_each_option_is_used_and_does_something() -> None:
-    found = list(option_effects("tool_yard", REQUESTED_AT))
-    assert all(each.effect for each in found)
-    effects = {each.path: each.effect for each in found}
+    uses = list(option_effects("tool_yard", REQUESTED_AT))
+    assert all(use.effect for use in uses)
+    effects = {use.path: use.effect for use in uses}
     assert {*OPTIONS} <= {path.rpartition(".")[2] for path in effects}
-    made = {
+    columns = {
         "quantity_available",
         "sku",
         "vendor_sku",
@@ -41,7 +41,7 @@ def test_each_option_is_used_and_does_something() -> None:
     }
     assert {
         path.rpartition(".")[2] for path in effects if ".column_map." in path
-    } == made
+    } == columns
     assert effects["vendors.0.parser.quoting"] == "2 more rows are read"
     assert effects["vendors.0.parser.skip_rows"] == "3 records are no rows"
     assert (
@@ -66,12 +66,16 @@ def test_the_sample_tenant_has_each_kind_of_column_and_each_kind_of_file() -> (
         parse_document(sample_config_text("tool_yard"), format="yaml")
     )
     sources = [
-        each for v in config.vendors for each in v.parser.column_map.values()
+        source
+        for v in config.vendors
+        for source in v.parser.column_map.values()
     ]
-    assert {type(each) for each in sources} == {str, *FORMS}
-    changed = [each for each in sources if isinstance(each, Changed)]
+    assert {type(source) for source in sources} == {str, *FORMS}
+    changed = [source for source in sources if isinstance(source, Changed)]
     steps = ("strip_prefix", "strip_suffix", "values", "times", "divided_by")
-    assert all(any(getattr(each, step) for each in changed) for step in steps)
+    assert all(
+        any(getattr(source, step) for source in changed) for step in steps
+    )
     assert [v.parser.format for v in config.vendors] == [
         "csv",
         "xls",

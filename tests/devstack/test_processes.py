@@ -16,8 +16,15 @@ class WithOne(Stack):
 
     def command(self, name: str) -> list[str]:
         port = str(self.ports[OWN])
-        own = [sys.executable, "-m", "http.server", "--bind", self.host, port]
-        return own if name == OWN else super().command(name)
+        server_command = [
+            sys.executable,
+            "-m",
+            "http.server",
+            "--bind",
+            self.host,
+            port,
+        ]
+        return server_command if name == OWN else super().command(name)
 
     def readiness_check(self, name: str) -> Callable[[], bool]:
         return self.answers if name == OWN else super().readiness_check(name)

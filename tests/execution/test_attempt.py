@@ -59,9 +59,9 @@ class KeptMetrics:
 def launch(
     dagster_run_id: str = "dagster-1", attempt: int = 1, **changes: Any
 ) -> Launch:
-    given = tags.run_tags(RUN_ID, TENANT, attempt=attempt)
+    run_tags = tags.run_tags(RUN_ID, TENANT, attempt=attempt)
     return replace(
-        Launch(dagster_run_id, TENANT, given, frozenset(ASSETS)), **changes
+        Launch(dagster_run_id, TENANT, run_tags, frozenset(ASSETS)), **changes
     )
 
 
@@ -232,10 +232,13 @@ def test_the_record_of_a_run_of_as_many_vendors_as_there_may_be_can_be_stored(
     vendor_ids = [f"{place:064}" for place in range(DEFAULT_LIMITS.vendors)]
     dispatch_run(platform, vendors=vendor_ids)
     with claimed(platform) as attempt:
-        keys, artifacts = attempt.sink.keys, attempt.sink.artifacts
-        for each in vendor_ids:
-            artifacts[f"inbound_{each}"] = keys.inbound(each, "é" * 500)
-            artifacts[f"normalized_{each}"] = keys.normalized(each)
+        keys = attempt.sink.keys
+        artifacts = attempt.sink.artifacts
+        for vendor_id in vendor_ids:
+            artifacts[f"inbound_{vendor_id}"] = keys.inbound(
+                vendor_id, "é" * 500
+            )
+            artifacts[f"normalized_{vendor_id}"] = keys.normalized(vendor_id)
         attempt.end()
     assert len(current(platform).artifacts) == 2 * len(vendor_ids) + 2
 
@@ -380,11 +383,14 @@ def test_an_attempt_that_takes_too_long_ends_its_run_for_good_and_its_process() 
         heartbeat_seconds=3600, run_timeout_seconds=0.05
     ) as platform:
         dispatch_run(platform)
-        metrics, ended = KeptMetrics(), threading.Event()
+        metrics = KeptMetrics()
+        end_signal = threading.Event()
         with_metrics: Any = replace(platform, metrics=metrics)
-        attempt = Attempt.claim(with_metrics, launch(), end_process=ended.set)
+        attempt = Attempt.claim(
+            with_metrics, launch(), end_process=end_signal.set
+        )
         try:
-            assert ended.wait(20)
+            assert end_signal.wait(20)
         finally:
             attempt.close()
         record = current(platform)
@@ -417,10 +423,10 @@ def test_an_attempt_that_has_ended_is_not_late_any_more() -> None:
         heartbeat_seconds=3600, run_timeout_seconds=0.5
     ) as platform:
         dispatch_run(platform)
-        ended = threading.Event()
-        attempt = Attempt.claim(platform, launch(), end_process=ended.set)
+        end_signal = threading.Event()
+        attempt = Attempt.claim(platform, launch(), end_process=end_signal.set)
         attempt.end()
-        assert not ended.wait(0.7)
+        assert not end_signal.wait(0.7)
         attempt.close()
         assert current(platform).status is RunStatus.SUCCEEDED
 
@@ -435,15 +441,15 @@ def test_a_run_that_has_just_succeeded_is_not_late_and_is_counted(
         heartbeat_seconds=3600, run_timeout_seconds=3600
     ) as platform:
         dispatch_run(platform)
-        ended = threading.Event()
-        attempt = Attempt.claim(platform, launch(), end_process=ended.set)
+        end_signal = threading.Event()
+        attempt = Attempt.claim(platform, launch(), end_process=end_signal.set)
         if other:
             platform.ledger.cancel(RUN_ID)
         else:
             platform.ledger.succeed(attempt.record.fence, Outcome())
         attempt._time_out()
         attempt.close()
-        assert ended.is_set() == other
+        assert end_signal.is_set() == other
 
 
 def test_a_process_is_ended_whatever_its_threads_are_doing() -> None:

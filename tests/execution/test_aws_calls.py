@@ -112,9 +112,9 @@ def test_a_run_that_names_no_config_looks_for_the_latest_and_pins_it(
     _prepare(platform, config_version=None)
     calls = CallCounter(platform)
     _run(platform)
-    more = {"dynamodb.GetItem": 1, "dynamodb.TransactWriteItems": 1}
+    config_calls = {"dynamodb.GetItem": 1, "dynamodb.TransactWriteItems": 1}
     assert dict(calls) == {
-        name: n + more.get(name, 0) for name, n in CALLS.items()
+        name: n + config_calls.get(name, 0) for name, n in CALLS.items()
     }
 
 
@@ -137,8 +137,10 @@ def test_a_run_has_s3_copy_the_feeds_and_reads_each_once(
     assert not [
         key for key in calls.keys_of("s3.PutObject") if "/inbound/" in key
     ]
-    read = [key for key in calls.keys_of("s3.GetObject") if "/inbound/" in key]
-    assert len(read) == len(set(read)) == 2 * len(VENDORS)
+    feed_reads = [
+        key for key in calls.keys_of("s3.GetObject") if "/inbound/" in key
+    ]
+    assert len(feed_reads) == len(set(feed_reads)) == 2 * len(VENDORS)
 
 
 def test_what_a_run_has_in_memory_it_does_not_read_back(

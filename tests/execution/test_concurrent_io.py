@@ -28,21 +28,21 @@ def refuse() -> None:
 
 
 def test_calls_are_made_at_once(io: ConcurrentIO) -> None:
-    both = Barrier(2, timeout=30)
-    io.start(both.wait)
-    io.start(both.wait)
+    barrier = Barrier(2, timeout=30)
+    io.start(barrier.wait)
+    io.start(barrier.wait)
     io.wait()
 
 
 def test_a_fault_is_raised_once_when_all_calls_have_ended(
     io: ConcurrentIO,
 ) -> None:
-    done: list[int] = []
+    calls: list[int] = []
     io.start(refuse)
-    io.start(done.append, 1)
+    io.start(calls.append, 1)
     with pytest.raises(ValueError, match="refused"):
         io.wait()
-    assert done == [1]
+    assert calls == [1]
     io.wait()
 
 
@@ -70,16 +70,16 @@ def test_answers_come_in_the_order_of_the_items(io: ConcurrentIO) -> None:
 def test_the_first_item_s_fault_is_raised_when_all_have_ended(
     io: ConcurrentIO,
 ) -> None:
-    done: list[int] = []
+    calls: list[int] = []
 
     def answer(number: int) -> None:
         if number == 1:
             refuse()
-        done.append(number)
+        calls.append(number)
 
     with pytest.raises(ValueError, match="refused"):
         io.map(answer, [1, 2, 3])
-    assert done == [2, 3]
+    assert calls == [2, 3]
 
 
 def test_an_answer_can_be_asked_for_and_taken_later(io: ConcurrentIO) -> None:

@@ -95,8 +95,10 @@ def test_every_file_is_copied_and_pinned_in_reading_order(
         assert file["s3_key"] == PREFIX + name
         assert file["run_copy_key"] == folder + copy
         assert platform.objects.read(folder + copy) == f"sku of {name}".encode()
-    own = {name: entry[name] for name in entry["files"][0] if name in entry}
-    assert own == {
+    first_file = {
+        name: entry[name] for name in entry["files"][0] if name in entry
+    }
+    assert first_file == {
         name: value
         for name, value in entry["files"][0].items()
         if name not in ("part_id", "kind")

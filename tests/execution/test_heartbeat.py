@@ -58,15 +58,15 @@ def test_stopping_does_not_wait_for_the_next_beat() -> None:
 
 
 def test_a_process_whose_attempt_was_given_up_ends_itself() -> None:
-    ended = threading.Event()
+    end_signal = threading.Event()
     beats: list[int] = []
 
     def beat() -> None:
         beats.append(1)
         raise FenceLostError("r", "attempt 1 was given up")
 
-    heartbeat = Heartbeat(beat, interval_seconds=0.001, give_up=ended.set)
+    heartbeat = Heartbeat(beat, interval_seconds=0.001, give_up=end_signal.set)
     heartbeat.start()
-    assert ended.wait(timeout=10)
+    assert end_signal.wait(timeout=10)
     heartbeat.stop()
     assert len(beats) == 1

@@ -187,14 +187,16 @@ def test_what_another_attempt_has_pinned_meanwhile_counts(
 
 
 def document(version: int, *overrides: dict[str, Any]) -> OverrideDocument:
-    read = load_overrides(overrides, ())
-    return OverrideDocument(version, {one.sku: one for one in read})
+    parsed = load_overrides(overrides, ())
+    return OverrideDocument(
+        version, {override.sku: override for override in parsed}
+    )
 
 
 def test_overrides_are_pinned_as_they_stand_for_those_that_are_not_over_when_it_was_asked_for(
     platform: Platform, io: ConcurrentIO
 ) -> None:
-    found = document(
+    overrides = document(
         7,
         {
             "sku": "A",
@@ -204,9 +206,9 @@ def test_overrides_are_pinned_as_they_stand_for_those_that_are_not_over_when_it_
         {"sku": "B", "price": "1", "expires_at": REQUESTED_AT.isoformat()},
         {"sku": "C", "leave_out": True},
     )
-    pinning = snapshot(platform.objects, io, overrides=found)
+    pinning = snapshot(platform.objects, io, overrides=overrides)
     inputs = pinning.take(is_first=True)
-    assert [one.sku for one in inputs.overrides] == ["A", "C"]
+    assert [override.sku for override in inputs.overrides] == ["A", "C"]
     pinning.complete(inputs, {})
     manifest = read_manifest(platform.objects, pinning.sink.keys)
     assert manifest is not None
@@ -237,8 +239,8 @@ def test_none_that_is_used_is_pinned_as_none(
     platform: Platform, io: ConcurrentIO
 ) -> None:
     over = {"sku": "A", "price": "1", "expires_at": REQUESTED_AT.isoformat()}
-    for found in (OverrideDocument(), document(3, over)):
-        inputs = snapshot(platform.objects, io, overrides=found).take(
+    for overrides in (OverrideDocument(), document(3, over)):
+        inputs = snapshot(platform.objects, io, overrides=overrides).take(
             is_first=True
         )
         assert (inputs.overrides, inputs.override_pins) == ((), None)
@@ -266,11 +268,11 @@ def test_what_a_frozen_attempt_has_copied_over_a_pinned_feed_is_not_read(
     (file,) = inputs.files_of("vendor_1")
     assert verified(platform.objects, file, b"sku\nB\n") == b"sku\nB\n"
     platform.objects.put(copy_of_one(inputs), b"sku\nC\n")
-    read = platform.objects.read(copy_of_one(inputs))
-    assert verified(platform.objects, file, read) == b"sku\nB\n"
+    data = platform.objects.read(copy_of_one(inputs))
+    assert verified(platform.objects, file, data) == b"sku\nB\n"
     upload(platform, b"sku\nD\n")
     with pytest.raises(ObjectChangedError):
-        verified(platform.objects, file, read)
+        verified(platform.objects, file, data)
 
 
 @pytest.mark.parametrize(

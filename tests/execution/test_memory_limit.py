@@ -8,7 +8,7 @@ import resource
 from pathlib import Path
 import relay_dagster.execution.session
 from relay_core.columnar.threads import tune_process
-from relay_core.publish.report.content import load_templates
+from relay_core.report.html import load_templates
 from relay_core.validation.row_checks import load_contracts
 from relay_dagster.execution.memory_limit import CONTRACTS_BYTES, MemoryLimit
 
@@ -38,8 +38,8 @@ print(limit_of_code() == after)
 
 
 def test_the_contracts_are_code_whether_they_are_loaded_or_not() -> None:
-    done = subprocess.run(
+    process = subprocess.run(
         [sys.executable, "-c", PROGRAM], capture_output=True, text=True
     )
 
-    assert done.stdout.split() == ["True", "True", "True"], done.stderr
+    assert process.stdout.split() == ["True", "True", "True"], process.stderr

@@ -54,22 +54,22 @@ def pointer_to(*newest_first: RunRecord) -> FeedPointer:
     """Return the feed of a tenant that had these publications, and keeps two."""
     last = [
         Publication(
-            each.run_id,
+            record.run_id,
             "key",
             "ab",
             NOW,
-            each.published_at or NOW,
-            each.published_seq or 0,
+            record.published_at or NOW,
+            record.published_seq or 0,
         )
-        for each in newest_first
+        for record in newest_first
     ]
     return FeedPointer("acme", tuple(last))
 
 
 def over(*records: RunRecord, feed: FeedPointer | None = None) -> set[str]:
     """Return which of these runs' feeds were out of reach at noon."""
-    known = {each.run_id: each for each in records}
-    return superseded_runs(known, known, feed, NOW, keep=2)
+    by_id = {record.run_id: record for record in records}
+    return superseded_runs(by_id, by_id, feed, NOW, keep=2)
 
 
 def test_the_last_publications_stay_and_what_was_pushed_out_before_goes() -> (
@@ -104,8 +104,8 @@ def test_a_feed_that_was_published_again_counts_from_then_on() -> None:
 def test_when_a_feed_was_pushed_out_is_known_of_runs_that_are_long_pushed_out_too() -> (
     None
 ):
-    many = [published_at(f"run {n}", n, 24 - n) for n in range(1, 20)]
-    assert over(*many, feed=pointer_to(many[-1], many[-2])) == {
+    runs = [published_at(f"run {n}", n, 24 - n) for n in range(1, 20)]
+    assert over(*runs, feed=pointer_to(runs[-1], runs[-2])) == {
         f"run {n}" for n in range(1, 18)
     }
 
@@ -132,9 +132,9 @@ def test_the_feed_of_a_run_that_may_still_succeed_stays(
 def test_the_feed_of_a_run_that_nobody_knows_goes_but_for_one_that_is_kept() -> (
     None
 ):
-    kept = published_at("kept", 1, 3)
+    kept_run = published_at("kept", 1, 3)
     assert superseded_runs(
-        ["x", "kept"], {}, pointer_to(kept), NOW, keep=2
+        ["x", "kept"], {}, pointer_to(kept_run), NOW, keep=2
     ) == {"x"}
 
 
@@ -149,7 +149,7 @@ def succeeded(platform: Platform, tenant_id: str = "acme") -> RunRecord:
 
 
 def keys(platform: Platform) -> list[str]:
-    return [each.key for each in platform.objects.list_objects("published/")]
+    return [item.key for item in platform.objects.list_objects("published/")]
 
 
 def test_a_tenant_s_feeds_are_told_from_those_of_one_whose_id_begins_alike(
@@ -158,13 +158,15 @@ def test_a_tenant_s_feeds_are_told_from_those_of_one_whose_id_begins_alike(
     ten = [succeeded(platform, "acme_10"), succeeded(platform, "acme_10")]
     succeeded(platform)
     remove_superseded(platform, "acme", utc_now() + 2 * DAY)
-    assert {feed_copy_key(each, "csv") for each in ten} <= set(keys(platform))
+    assert {feed_copy_key(run_id, "csv") for run_id in ten} <= set(
+        keys(platform)
+    )
 
 
 def test_feeds_that_may_still_be_linked_to_stay(platform: Platform) -> None:
     runs = [succeeded(platform), succeeded(platform)]
     assert remove_superseded(platform, "acme", utc_now()) == []
-    copies = [(feed_copy_key(each, "csv"), state_key(each)) for each in runs]
+    copies = [(feed_copy_key(run, "csv"), state_key(run)) for run in runs]
     assert set(keys(platform)) == {key for pair in copies for key in pair}
 
 

@@ -47,14 +47,14 @@ def platform() -> Iterator[Platform]:
 
 @contextmanager
 def session(platform: Platform, *assets: str) -> Iterator[RunSession]:
-    given = tags.run_tags(RUN_ID, TENANT, attempt=1)
-    made = RunSession(
-        platform, Launch("d", TENANT, given, frozenset(assets or ASSETS))
+    run_tags = tags.run_tags(RUN_ID, TENANT, attempt=1)
+    run_session = RunSession(
+        platform, Launch("d", TENANT, run_tags, frozenset(assets or ASSETS))
     )
     try:
-        yield made
+        yield run_session
     finally:
-        made.close()
+        run_session.close()
 
 
 @contextmanager
@@ -108,7 +108,7 @@ def test_a_run_ends_with_the_last_asset_that_is_selected(
 ) -> None:
     with session(platform, *selected) as run:
         ends = []
-        for asset in (each for each in ASSETS if each in selected):
+        for asset in (name for name in ASSETS if name in selected):
             with claimed(run, asset):
                 ends.append((asset, run.ends_here))
         assert [asset for asset, here in ends if here] == [last]
@@ -344,10 +344,8 @@ def test_a_run_of_workbooks_leaves_a_third_of_its_memory_to_their_reader() -> (
 def test_the_limit_of_a_run_s_memory_ends_with_its_session(
     platform: Platform,
 ) -> None:
-    before, score = (
-        resource.getrlimit(resource.RLIMIT_AS),
-        OOM_SCORE.read_text(),
-    )
+    before = resource.getrlimit(resource.RLIMIT_AS)
+    score = OOM_SCORE.read_text()
     limited = replace(
         platform,
         settings=platform.settings.model_copy(

@@ -77,11 +77,11 @@ def _kill_next(world: World) -> None:
         process.intake()
         world.clock.advance(20)
         process.reconcile()
-    for each in world.dagster.waiting():
+    for execution in world.dagster.waiting():
         process.platform.ledger.claim(
-            each.run_id, each.attempt, each.dagster_run_id
+            execution.run_id, execution.attempt, execution.dagster_run_id
         )
-        each.state = "failed"
+        execution.state = "failed"
     world.clock.advance(20)
 
 
@@ -205,7 +205,7 @@ def settle_runs(world: World) -> None:
     """Let all runs be settled, and nothing else go on."""
     for _ in range(20):
         world.process().reconcile()
-        if all("acknowledged_at" in each for each in world.runs()):
+        if all("acknowledged_at" in run for run in world.runs()):
             return
         world.clock.advance(10)
 

@@ -16,7 +16,8 @@ from moto.dynamodb.models.table import Table
 from moto.s3.models import FakeDeleteMarker
 
 SERVICES = ("dynamodb", "s3", "sqs", "cloudwatch")
-ACCOUNT, REGION = "123456789012", "us-east-1"
+ACCOUNT = "123456789012"
+REGION = "us-east-1"
 _PLAIN = ("S", "N", "B", "BOOL", "NULL")
 _read = TypeDeserializer().deserialize
 
@@ -42,7 +43,7 @@ def _copied_table(table: Table, _memo: Any) -> Table:
     copied = copy.copy(table)
     copied.items = defaultdict(dict)
     copied.items.update(
-        {key: _copied_item(each) for key, each in table.items.items()}
+        {key: _copied_item(stored) for key, stored in table.items.items()}
     )
     return copied
 
@@ -70,19 +71,19 @@ class AwsState:
     # --- DynamoDB -------------------------------------------------------------------------------
 
     def item(self, table: str, key: str) -> dict[str, Any] | None:
-        found = self._row(table, key)
-        return None if found is None else _plain(found)
+        row = self._row(table, key)
+        return None if row is None else _plain(row)
 
     def items(self, table: str, prefix: str = "") -> list[dict[str, Any]]:
         return [
-            _plain(each)
-            for each in self._rows(table)
-            if _key(each).startswith(prefix)
+            _plain(row)
+            for row in self._rows(table)
+            if _key(row).startswith(prefix)
         ]
 
     def _row(self, table: str, key: str) -> Any:
         return next(
-            (each for each in self._rows(table) if _key(each) == key), None
+            (row for row in self._rows(table) if _key(row) == key), None
         )
 
     def _rows(self, table: str) -> list[Any]:
@@ -93,15 +94,14 @@ class AwsState:
     def answer(self, operation: str, params: Mapping[str, Any]) -> Any:
         """Answer a read that is plain, as the emulator would in fifty times the time; else None."""
         if operation == "GetItem":
-            found = self._row(params["TableName"], params["Key"]["pk"]["S"])
-            return (
-                {} if found is None else {"Item": found.to_json()["Attributes"]}
-            )
+            row = self._row(params["TableName"], params["Key"]["pk"]["S"])
+            return {} if row is None else {"Item": row.to_json()["Attributes"]}
         if operation == "BatchGetItem":
-            wanted = params["RequestItems"].items()
+            requests = params["RequestItems"].items()
             return {
                 "Responses": {
-                    name: [*self._found(name, each)] for name, each in wanted
+                    name: [*self._found(name, request)]
+                    for name, request in requests
                 }
             }
         if operation == "Query" and not self._has_partition(params):
@@ -116,29 +116,27 @@ class AwsState:
         self, table: str, wanted: Mapping[str, Any]
     ) -> Iterator[Mapping[str, Any]]:
         for key in wanted["Keys"]:
-            found = self._row(table, key["pk"]["S"])
-            if found is not None:
-                yield found.to_json()["Attributes"]
+            row = self._row(table, key["pk"]["S"])
+            if row is not None:
+                yield row.to_json()["Attributes"]
 
     def _has_partition(self, params: Mapping[str, Any]) -> bool:
         # The first condition of a query is that of its partition.
         name = params["ExpressionAttributeNames"]["#n0"]
         value = params["ExpressionAttributeValues"][":v0"]["S"]
-        rows = (
-            each.attrs.get(name) for each in self._rows(params["TableName"])
-        )
-        return any(each is not None and each.value == value for each in rows)
+        rows = (row.attrs.get(name) for row in self._rows(params["TableName"]))
+        return any(row is not None and row.value == value for row in rows)
 
     # --- S3 and SQS -----------------------------------------------------------------------------
 
     def keys(self, bucket: str, prefix: str = "") -> list[str]:
         """Return the keys of what is there; a marker of a deletion is nothing."""
-        found = _backend("s3").buckets[bucket].keys
-        mine = [name for name in found if name.startswith(prefix)]
+        objects = _backend("s3").buckets[bucket].keys
+        mine = [name for name in objects if name.startswith(prefix)]
         return [
             name
             for name in mine
-            if not isinstance(found[name], FakeDeleteMarker)
+            if not isinstance(objects[name], FakeDeleteMarker)
         ]
 
     def purge(self, url: str) -> None:
@@ -148,8 +146,8 @@ class AwsState:
     def redrive(self, url: str, dead_url: str) -> None:
         """Move all messages of a queue to its dead letters, as receives that failed would."""
         self.messages_of(dead_url).extend(self.messages_of(url))
-        for each in self.messages_of(dead_url):
-            each.visible_at = 0
+        for message in self.messages_of(dead_url):
+            message.visible_at = 0
         self.purge(url)
 
     def remove_attributes(self, table: str, key: str, *names: str) -> None:

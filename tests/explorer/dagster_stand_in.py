@@ -29,17 +29,19 @@ class DagsterStandIn:
 
     def request(self, record: Any) -> None:
         if self._of(record.run_id, record.attempt) is None:
-            made = Execution(
+            execution = Execution(
                 str(uuid.uuid4()),
                 record.run_id,
                 record.attempt,
                 record.tenant_id,
             )
-            self.executions[made.dagster_run_id] = made
+            self.executions[execution.dagster_run_id] = execution
 
     def waiting(self) -> list[Execution]:
         return [
-            each for each in self.executions.values() if each.state == "waiting"
+            execution
+            for execution in self.executions.values()
+            if execution.state == "waiting"
         ]
 
     def find(self, record: Any) -> Execution | None:
@@ -48,16 +50,25 @@ class DagsterStandIn:
         return self._of(record.run_id, record.attempt)
 
     def _of(self, run_id: str, attempt: int) -> Execution | None:
-        found = (
-            each for each in self.executions.values() if each.run_id == run_id
+        executions = (
+            execution
+            for execution in self.executions.values()
+            if execution.run_id == run_id
         )
-        return next((each for each in found if each.attempt == attempt), None)
+        return next(
+            (
+                execution
+                for execution in executions
+                if execution.attempt == attempt
+            ),
+            None,
+        )
 
     # --- the port of executions -----------------------------------------------------------------
 
     def state(self, record: Any) -> Any:
-        found = self.find(record)
-        return self.states("absent" if found is None else found.state)
+        execution = self.find(record)
+        return self.states("absent" if execution is None else execution.state)
 
     def terminate(self, record: Any) -> None:
         self._end(record, "cancelled", only_if="waiting")
@@ -72,21 +83,23 @@ class DagsterStandIn:
         self._end(record, "cancelled")
 
     def _end(self, record: Any, state: str, only_if: str = "") -> None:
-        found = self.find(record)
-        if found is not None and found.state in (
+        execution = self.find(record)
+        if execution is not None and execution.state in (
             only_if or "waiting executing"
         ):
-            found.state = state
+            execution.state = state
 
     # --- the port of the history ----------------------------------------------------------------
 
     def has_unfinished(self, tenant_id: str) -> bool:
         mine = (
-            each
-            for each in self.executions.values()
-            if each.tenant_id == tenant_id
+            execution
+            for execution in self.executions.values()
+            if execution.tenant_id == tenant_id
         )
-        return any(each.state in ("waiting", "executing") for each in mine)
+        return any(
+            execution.state in ("waiting", "executing") for execution in mine
+        )
 
     def delete_ended_before(self, instant: Any, is_late: Any) -> int:
         return 0
@@ -94,6 +107,6 @@ class DagsterStandIn:
     def history_of(self, tenant_id: str) -> Iterable[str]:
         return [
             name
-            for name, each in self.executions.items()
-            if each.tenant_id == tenant_id
+            for name, execution in self.executions.items()
+            if execution.tenant_id == tenant_id
         ]

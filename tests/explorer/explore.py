@@ -48,24 +48,27 @@ _AWS = {
 
 def explore_one(name: str, ways: Sequence[str]) -> dict[str, Tally]:
     """Go through one beginning; return what was gone through, by the way."""
-    found: dict[str, Tally] = defaultdict(Tally)
+    tallies: dict[str, Tally] = defaultdict(Tally)
     with new_world() as world:
         explorer = Explorer(world, name)
         if "deaths" in ways:
-            found["deaths"] = explorer.deaths()
+            tallies["deaths"] = explorer.deaths()
         if "answers" in ways:
-            found["answers"] = explorer.lost_answers()
+            tallies["answers"] = explorer.lost_answers()
         for second in SECONDS if "pairs" in ways else ():
-            found["pairs"].add(explorer.pairs(second))
-    return found
+            tallies["pairs"].add(explorer.pairs(second))
+    return tallies
 
 
 def all_states(name: str) -> Tally:
     """Search all states of a model; they count as worlds, the steps between them as calls."""
     started = time.perf_counter()
-    found = search(STATES[name])
+    result = search(STATES[name])
     return Tally(
-        found.states, found.steps, time.perf_counter() - started, found.broken
+        result.states,
+        result.steps,
+        time.perf_counter() - started,
+        result.broken,
     )
 
 
@@ -100,18 +103,18 @@ def _rows(
     error = future.exception()
     if error is not None:
         return {(way, name): Tally(broken=[f"{name}: {described(error)}"])}
-    found = future.result()
-    tallies = {way: found} if isinstance(found, Tally) else found
-    return {(each, name): tally for each, tally in tallies.items()}
+    result = future.result()
+    tallies = {way: result} if isinstance(result, Tally) else result
+    return {(kind, name): tally for kind, tally in tallies.items()}
 
 
 def _show(rows: Mapping[tuple[str, str], Tally]) -> int:
     console = Console(width=100)
     table = Table("way", "part", "worlds", "calls", "seconds", "broken")
     total = Tally()
-    for (way, name), each in sorted(rows.items()):
-        table.add_row(way, name, *_figures(each))
-        total.add(each)
+    for (way, name), tally in sorted(rows.items()):
+        table.add_row(way, name, *_figures(tally))
+        total.add(tally)
     table.add_row("all", "", *_figures(total))
     console.print(table)
     for line in total.broken:
@@ -141,10 +144,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         help="of random worlds: 7, or 1-8, or 1,4,9",
     )
     parser.add_argument("--processes", type=int, default=os.cpu_count() or 1)
-    given = parser.parse_args(arguments)
+    options = parser.parse_args(arguments)
     os.environ.update(_AWS)
     return (
-        1 if explore(given.only.split(","), given.seeds, given.processes) else 0
+        1
+        if explore(options.only.split(","), options.seeds, options.processes)
+        else 0
     )
 
 

@@ -69,10 +69,12 @@ class Explorer:
         name: str,
         spoil: Callable[[World], None] = lambda _: None,
     ) -> None:
-        self._world, self._name = world, name
+        self._world = world
+        self._name = name
         self._act = BEGINNINGS[name](world)
         spoil(world)
-        self._saved, self._process = world.save(), world.process("a")
+        self._saved = world.save()
+        self._process = world.process("a")
         self._process.begin()
         act_or_be_refused(self._act, self._process)
         self._operations = list(self._process.wire.calls)
@@ -90,11 +92,11 @@ class Explorer:
 
     def pairs(self, second: str, part: Part = EVERYTHING) -> Tally:
         """Let somebody else act before each call of the actor."""
-        other = self._world.process("b")
+        process = self._world.process("b")
 
         def plan_of(at: int) -> Plan:
             return interrupted(
-                at, lambda: act_or_be_refused(SECONDS[second], other)
+                at, lambda: act_or_be_refused(SECONDS[second], process)
             )
 
         return self._each_call({second: plan_of}, part)
@@ -105,7 +107,8 @@ class Explorer:
         part: Part,
         tries: int = 1,
     ) -> Tally:
-        tally, started = Tally(), time.perf_counter()
+        tally = Tally()
+        started = time.perf_counter()
         ways = [
             (at, label)
             for at in range(len(self._operations))
@@ -115,21 +118,21 @@ class Explorer:
             if part.takes(number):
                 self._world.restore(self._saved)
                 self._process.wire.reset(plans[label](at))
-                where = f"{self._name}: {label} at call {at}, {self._operations[at]}"
-                self._one(tally, where, tries)
+                place = f"{self._name}: {label} at call {at}, {self._operations[at]}"
+                self._one(tally, place, tries)
         tally.seconds = time.perf_counter() - started
         return tally
 
     def _one(self, tally: Tally, where: str, tries: int) -> None:
         tally.worlds += 1
-        made = self._world.calls()
+        calls_before = self._world.calls()
         try:
             _go(self._act, self._process, tries)
             settle(self._world)
             check(self._world)
         except Exception as error:  # noqa: BLE001 - one broken world must not end the others
             tally.broken.append(f"{where}: {described(error)}")
-        tally.calls += self._world.calls() - made
+        tally.calls += self._world.calls() - calls_before
 
 
 def described(error: BaseException) -> str:

@@ -25,8 +25,8 @@ def unconditional_pointer(call: Call, pass_on: Pass) -> Any:
     if call.operation != "TransactWriteItems":
         return pass_on(call)
     items = [
-        _without_condition(each) if _key(each).startswith("FEED#") else each
-        for each in call.params["TransactItems"]
+        _without_condition(param) if _key(param).startswith("FEED#") else param
+        for param in call.params["TransactItems"]
     ]
     return pass_on(_with(call, items))
 
@@ -54,13 +54,13 @@ def _apart(
     if call.operation != "TransactWriteItems":
         return pass_on(call)
     items = call.params["TransactItems"]
-    apart = [each for each in items if is_apart(each)]
+    apart = [item for item in items if is_apart(item)]
     if not apart or len(apart) == len(items):
         return pass_on(call)
     answer = pass_on(
-        _with(call, [each for each in items if not is_apart(each)])
+        _with(call, [item for item in items if not is_apart(item)])
     )
-    pass_on(_with(call, [_without_condition(each) for each in apart]))
+    pass_on(_with(call, [_without_condition(item) for item in apart]))
     return answer
 
 
@@ -90,9 +90,9 @@ def _without_condition(item: dict[str, Any]) -> dict[str, Any]:
     }
     for parameter in ("ExpressionAttributeNames", "ExpressionAttributeValues"):
         placeholders = bare.pop(parameter, {})
-        used = {
+        names = {
             name: placeholders[name] for name in placeholders if name in text
         }
-        if used:
-            bare[parameter] = used
+        if names:
+            bare[parameter] = names
     return {action: bare}

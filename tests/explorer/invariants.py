@@ -32,7 +32,7 @@ def _found(world: World) -> Iterator[str]:
 
 
 def _of_runs(world: World) -> Iterator[str]:
-    runs = {each["run_id"]: each for each in world.runs()}
+    runs = {run["run_id"]: run for run in world.runs()}
     for run_id in world.accepted:
         if run_id not in runs or runs[run_id].get("hidden"):
             yield f"a lost run: {run_id} was accepted"
@@ -54,7 +54,7 @@ def _of_tenant(world: World) -> Iterator[str]:
 def _of_queues(world: World) -> Iterator[str]:
     if world.messages():
         yield f"{len(world.messages())} messages stay in the queue"
-    poison = sum(1 for each in world.runs() if each.get("dlq_message_id"))
+    poison = sum(1 for run in world.runs() if run.get("dlq_message_id"))
     if len(world.dead_letters()) < poison:
         yield f"{poison} runs are poison, {len(world.dead_letters())} are dead letters"
 
@@ -66,7 +66,8 @@ def _is_whole(run_id: str, names: set[str]) -> bool:
 
 
 def _of_feeds(world: World) -> Iterator[str]:
-    feed, runs = world.feed(), {each["run_id"]: each for each in world.runs()}
+    feed = world.feed()
+    runs = {run["run_id"]: run for run in world.runs()}
     names = {copy.rpartition("/")[2] for copy in world.copies()}
     copies = {name.partition(".")[0] for name in names}
     if feed is not None:
@@ -92,14 +93,15 @@ def _of_feeds(world: World) -> Iterator[str]:
 
 def _of_events(world: World) -> Iterator[str]:
     watch = world.watch
-    wanted = Counter(
+    expected = Counter(
         {(run_id, EVENT_OF[end]): n for (run_id, end), n in watch.ends.items()}
     )
-    wanted.update(
+    expected.update(
         {(run_id, "feed.published"): n for run_id, n in watch.moves.items()}
     )
-    if wanted != watch.events:
-        lacks, extra = wanted - watch.events, watch.events - wanted
+    if expected != watch.events:
+        lacks = expected - watch.events
+        extra = watch.events - expected
         yield f"events that lack: {dict(lacks)}, that are too many: {dict(extra)}"
     twice = {key: n for key, n in watch.ends.items() if n > 1}
     if twice:
@@ -107,41 +109,45 @@ def _of_events(world: World) -> Iterator[str]:
 
 
 def _of_audit(world: World) -> Iterator[str]:
-    told = Counter((each["action"], each["target"]) for each in world.audit())
-    wanted = Counter(
+    entries = Counter(
+        (entry["action"], entry["target"]) for entry in world.audit()
+    )
+    expected = Counter(
         {("feed.rolled_back", k): n for k, n in world.watch.rollbacks.items()}
     )
     for run in world.runs():
         run_id = run["run_id"]
         if not run.get("hidden"):
-            wanted["run.posted", run_id] += 1
+            expected["run.posted", run_id] += 1
         if run.get("cancel_requested_at"):
-            wanted["run.cancelled", run_id] += 1
+            expected["run.cancelled", run_id] += 1
         if run.get("released_at"):
-            wanted["run.released", run_id] += 1
+            expected["run.released", run_id] += 1
     if world.deletion() is None:
-        relevant = {name for name, _ in wanted} | {
+        relevant = {name for name, _ in expected} | {
             "run.cancelled",
             "run.released",
         }
-        told = Counter(
-            {key: n for key, n in told.items() if key[0] in relevant}
+        entries = Counter(
+            {key: n for key, n in entries.items() if key[0] in relevant}
         )
-        if told != wanted:
-            yield f"audit lacks {dict(wanted - told)}, has too many of {dict(told - wanted)}"
+        if entries != expected:
+            lacks = dict(expected - entries)
+            extra = dict(entries - expected)
+            yield f"audit lacks {lacks}, has too many of {extra}"
 
 
 def _of_deleted(world: World, state: str) -> Iterator[str]:
     if state != "DELETED":
         yield f"the deletion stays {state}"
-    left = [
-        each
-        for each in world.tenant_items()
-        if not each.startswith("DELETION#")
+    remaining = [
+        tenant_item
+        for tenant_item in world.tenant_items()
+        if not tenant_item.startswith("DELETION#")
     ]
-    if left:
-        yield f"of the deleted tenant is left: {left}"
-    actions = Counter(each["action"] for each in world.audit())
+    if remaining:
+        yield f"of the deleted tenant is left: {remaining}"
+    actions = Counter(entry["action"] for entry in world.audit())
     for name in ("tenant.deletion_asked", "tenant.deleted"):
         if actions[name] != 1:
             yield f"the audit has {name} {actions[name]} times"

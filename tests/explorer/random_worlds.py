@@ -18,14 +18,15 @@ from explorer.settling import settle
 from explorer.wire import Call, Plan, ProcessDiedError, Send, unreliable
 from explorer.world import REFUSED, UNSURE, Process, World, new_world
 
-STEPS, BETWEEN_CHECKS = 120, 30
+STEPS = 120
+BETWEEN_CHECKS = 30
 SHARE = 0.03
 """Of the calls that something happens to."""
 INTERRUPTED = 0.05
 """Of the calls that somebody else acts before."""
 
 _ACTS: tuple[Act, ...] = (
-    *(each for name, each in SECONDS.items() if name != "delete"),
+    *(second for name, second in SECONDS.items() if name != "delete"),
     lambda process: process.submit(key=str(process.world.clock.now.minute % 5)),
     lambda process: process.submit(ending="failed"),
     lambda process: process.intake(),
@@ -41,7 +42,9 @@ _JUMPS = (0, 0, 1, 1, 7, 30, 65, 100, 400, 4000, 50_000)
 
 def random_world(seed: int, steps: int = STEPS) -> Tally:
     """Let a world go its way, settle it now and then, and see that all holds."""
-    rng, tally, started = random.Random(seed), Tally(), time.perf_counter()
+    rng = random.Random(seed)
+    tally = Tally()
+    started = time.perf_counter()
     with _repeatable(seed), new_world() as world:
         begin(world, "published", "published")
         world.process().add_webhook()
@@ -80,10 +83,11 @@ def _repeatable(seed: int) -> Iterator[None]:
 
 
 def _step(world: World, rng: random.Random) -> None:
-    process, other = world.process("a"), world.process("b")
+    process = world.process("a")
+    second = world.process("b")
     process.begin()
     process.wire.plan = _interrupted_at_random(
-        rng, unreliable(rng, SHARE), other
+        rng, unreliable(rng, SHARE), second
     )
     with suppress(*REFUSED, UNSURE, ProcessDiedError):
         rng.choice(_ACTS)(process)

@@ -43,7 +43,7 @@ def settle(world: World, *, patient: bool = False) -> None:
 def _tick_all(world: World, process: Process) -> None:
     queues = _due_queues(world)
     if queues & {DueQueue.READY, DueQueue.TURN} or any(
-        each.visible for each in world.messages()
+        message.visible for message in world.messages()
     ):
         process.intake()
     process.execute_waiting()
@@ -56,13 +56,13 @@ def _tick_all(world: World, process: Process) -> None:
     if _is_due((world.deletion() or {}).get("due_at"), world):
         process.delete_due()
     if world.has_webhooks() and any(
-        _is_due(each.get("due_at"), world) for each in world.events()
+        _is_due(event.get("due_at"), world) for event in world.events()
     ):
         process.send_webhooks()
 
 
 def _send_lost(world: World, process: Process) -> None:
-    if any(each.get(DUE_QUEUE) == DueQueue.MESSAGE for each in world.runs()):
+    if any(run.get(DUE_QUEUE) == DueQueue.MESSAGE for run in world.runs()):
         process.send_lost()
 
 
@@ -80,36 +80,36 @@ def _is_due(instant: str | None, world: World) -> bool:
 
 def _has_anything_now(world: World) -> bool:
     """Return whether another round at the same instant finds something to do."""
-    seen = any(each.visible for each in world.messages())
+    is_visible = any(message.visible for message in world.messages())
     at_once = _due_queues(world) - {DueQueue.DEAD_LETTER, DueQueue.MESSAGE}
-    return bool(at_once) or seen or bool(world.dagster.waiting())
+    return bool(at_once) or is_visible or bool(world.dagster.waiting())
 
 
 def _next_instant(world: World, *, patient: bool) -> datetime | None:
     """Return when something is due next; None where nothing is, ever."""
     now = world.clock.now
     runs = [
-        each
-        for each in world.runs()
-        if each.get(DUE_QUEUE) not in (None, DueQueue.DEAD_LETTER)
+        run
+        for run in world.runs()
+        if run.get(DUE_QUEUE) not in (None, DueQueue.DEAD_LETTER)
     ]
-    instants = [_read(each["due_at"]) for each in runs]
+    instants = [_read(run["due_at"]) for run in runs]
     instants = [
-        max(each, now + timedelta(minutes=6)) if each <= now else each
-        for each in instants
+        max(instant, now + timedelta(minutes=6)) if instant <= now else instant
+        for instant in instants
     ]
     instants += [
-        datetime.fromtimestamp(each.visible_at / 1000 + 0.001, now.tzinfo)
-        for each in world.messages()
-        if each.visible_at
+        datetime.fromtimestamp(message.visible_at / 1000 + 0.001, now.tzinfo)
+        for message in world.messages()
+        if message.visible_at
     ]
     due_at = (world.deletion() or {}).get("due_at")
     instants += [] if due_at is None else [_read(due_at)]
     if world.has_webhooks():
         instants += [
-            _read(each["due_at"])
-            for each in world.events()
-            if each.get("due_at")
+            _read(event["due_at"])
+            for event in world.events()
+            if event.get("due_at")
         ]
     if patient and world.held_run() is not None:
         instants.append(now + timedelta(days=31))
@@ -121,16 +121,16 @@ def _read(text: str) -> datetime:
 
 
 def _left(world: World) -> list[str]:
-    open_runs = [each for each in world.runs() if "acknowledged_at" not in each]
-    told = [
-        f"{each['run_id'][:8]} {each['status']} attempt {each['attempt']} "
-        f"due queue {each.get(DUE_QUEUE)} at {each.get('due_at')}"
-        for each in open_runs
+    open_runs = [run for run in world.runs() if "acknowledged_at" not in run]
+    descriptions = [
+        f"{open_run['run_id'][:8]} {open_run['status']} attempt {open_run['attempt']} "
+        f"due queue {open_run.get(DUE_QUEUE)} at {open_run.get('due_at')}"
+        for open_run in open_runs
     ]
-    has_ended = all(each["status"] in ENDED for each in open_runs)
+    has_ended = all(open_run["status"] in ENDED for open_run in open_runs)
     state = "" if has_ended else " (not ended)"
     return [
-        *told,
+        *descriptions,
         f"messages {len(world.messages())}{state}",
         f"deletion {world.deletion()}",
     ]

@@ -42,7 +42,8 @@ from relay_dagster.runs.ports import AttemptState
 
 THEN = datetime(2026, 3, 1, tzinfo=UTC)
 LONG_AFTER = THEN + timedelta(days=2)
-RUN_ID, TENANT = "00000000-0000-4000-8000-000000000000", "acme"
+RUN_ID = "00000000-0000-4000-8000-000000000000"
+TENANT = "acme"
 HELD = Outcome(
     feed_key="held", feed_sha256="0", guards=({"guard": "skus_removed"},)
 )
@@ -161,11 +162,11 @@ class Model:
             NewRun(run_id=RUN_ID, tenant_id=TENANT), THEN, None
         )
         if others.leave_lock_free:
-            made = self._put(run, others, record)
-            yield "submitted, not sent!", made
+            submitted = self._put(run, others, record)
+            yield "submitted, not sent!", submitted
             yield (
                 "submitted",
-                self._change(made, others, _sent)._replace(copies=1),
+                self._change(submitted, others, _sent)._replace(copies=1),
             )
         lock = LockState.OWNER if others.leave_lock_free else LockState.QUEUED
         adopted = new_records.adopted(record.job, THEN, None, lock)
@@ -197,7 +198,8 @@ class Model:
     # --- the queue and the intake ---------------------------------------------------------------
 
     def _of_queue(self, run: Run, others: Others) -> Named:
-        record, copies = run.known, run.copies
+        record = run.known
+        copies = run.copies
         if copies:
             yield "the queue loses!", run._replace(copies=copies - 1)
             for now in (THEN, LONG_AFTER):
@@ -233,9 +235,11 @@ class Model:
         after = run
         if action.is_new:
             rule = attempt_rules.dispatched(action.attempt, THEN)
-            both: Apply = (lambda each: _received(rule(each))) if note else rule
+            combined: Apply = (
+                (lambda each: _received(rule(each))) if note else rule
+            )
             try:
-                after = self._change(run, others, both)
+                after = self._change(run, others, combined)
             except (RunError, LostError):
                 return
             yield "dispatched, not asked for!", after
@@ -254,10 +258,10 @@ class Model:
 
     def _claims(self, run: Run, others: Others, execution: Execution) -> Named:
         attempt = execution.attempt
-        begun = _moved(run, execution, "executing", lives=True)
+        executing = _moved(run, execution, "executing", lives=True)
         rule = attempt_rules.claimed(attempt, _dagster_id(attempt), THEN)
         try:
-            yield "claimed", self._change(begun, others, rule)
+            yield "claimed", self._change(executing, others, rule)
         except RunError:
             yield "not claimed", _moved(run, execution, "failed")
 
@@ -265,7 +269,8 @@ class Model:
         self, run: Run, others: Others, execution: Execution
     ) -> Named:
         """The process ends the run, or gives it back; where its fence is lost it ends itself."""
-        record, attempt = run.known, execution.attempt
+        record = run.known
+        attempt = execution.attempt
         fence = Fence(RUN_ID, attempt, _dagster_id(attempt))
         failure = RunFailure(
             "no_rows_parsed", "no rows parsed", Stage.MERGE_PRICE
@@ -305,9 +310,9 @@ class Model:
             return
         is_its_turn = run.place == 1 and not others.have_lock
         lives = any(
-            each.lives
-            for each in run.executions
-            if each.attempt == record.attempt
+            execution.lives
+            for execution in run.executions
+            if execution.attempt == record.attempt
         )
         decided: dict[tuple[Any, ...], bool] = {}
         for silent in (0.0, 1e5):
@@ -317,8 +322,10 @@ class Model:
                 )
                 actions = run_decision.decide(facts, self.schedule)
                 kinds = tuple(
-                    each if isinstance(each, run_decision.Act) else type(each)
-                    for each in actions
+                    action
+                    if isinstance(action, run_decision.Act)
+                    else type(action)
+                    for action in actions
                 )
                 decided.setdefault(kinds, bool(silent) and lives)
         for kinds, is_false_alarm in decided.items():
@@ -473,7 +480,7 @@ def _message_facts(
 
 def _asked(run: Run, attempt: int) -> Run:
     """Ask Dagster for an attempt; a run key that it has had starts nothing."""
-    if any(each.attempt == attempt for each in run.executions):
+    if any(execution.attempt == attempt for execution in run.executions):
         return run
     return run._replace(
         executions=(*run.executions, Execution(attempt, "waiting", lives=False))
@@ -482,8 +489,12 @@ def _asked(run: Run, attempt: int) -> Run:
 
 def _state(run: Run) -> AttemptState:
     attempt = run.known.attempt
-    found = (each.state for each in run.executions if each.attempt == attempt)
-    return AttemptState(next(found, "absent"))
+    states = (
+        execution.state
+        for execution in run.executions
+        if execution.attempt == attempt
+    )
+    return AttemptState(next(states, "absent"))
 
 
 def _moved(
@@ -503,10 +514,10 @@ def _ended_in_dagster(run: Run, state: str, only: str = "") -> Run:
     from_states = (only,) if only else ("waiting", "executing")
     attempt = run.known.attempt
     after = tuple(
-        each._replace(state=state)
-        if each.attempt == attempt and each.state in from_states
-        else each
-        for each in run.executions
+        execution._replace(state=state)
+        if execution.attempt == attempt and execution.state in from_states
+        else execution
+        for execution in run.executions
     )
     return run if after == run.executions else run._replace(executions=after)
 
@@ -514,9 +525,9 @@ def _ended_in_dagster(run: Run, state: str, only: str = "") -> Run:
 # --- the facts that decide ------------------------------------------------------------------------
 
 _INSTANTS = [
-    each.name
-    for each in fields(RunRecord)
-    if str(each.type).startswith("datetime")
+    field.name
+    for field in fields(RunRecord)
+    if str(field.type).startswith("datetime")
 ]
 _NEVER_ASKED: dict[str, Any] = {
     **{
@@ -592,12 +603,14 @@ def essential(run: Run) -> Run:
         changes |= _SETTLED | {"status": status}
     after = replace(record, **changes)
     executions = [
-        _essential(each, record, after.attempt, is_settled=is_settled)
-        for each in run.executions
+        _essential(execution, record, after.attempt, is_settled=is_settled)
+        for execution in run.executions
     ]
     return run._replace(
         record=after,
-        executions=tuple(sorted(each for each in executions if each)),
+        executions=tuple(
+            sorted(execution for execution in executions if execution)
+        ),
     )
 
 
@@ -620,9 +633,9 @@ def _essential(
 
 _FACTS = attrgetter(
     *(
-        each.name
-        for each in fields(RunRecord)
-        if "Mapping" not in str(each.type) and each.name != "hold"
+        field.name
+        for field in fields(RunRecord)
+        if "Mapping" not in str(field.type) and field.name != "hold"
     )
 )
 

@@ -84,28 +84,28 @@ class Runs:
     def steps(self, number: int, others: Others) -> list[_RunStep]:
         """Return the steps of a run; what comes to the same is one step."""
         others = _relevant(self.all[number], others)
-        known = self._steps.get((number, others))
-        if known is None:
-            known = self._steps[number, others] = list(
+        steps = self._steps.get((number, others))
+        if steps is None:
+            steps = self._steps[number, others] = list(
                 self._made(number, others)
             )
-        return known
+        return steps
 
     def _made(self, number: int, others: Others) -> Iterator[_RunStep]:
-        run, seen = self.all[number], set[Any]()
-        made = sorted(
+        run = self.all[number]
+        outcomes = set[Any]()
+        candidates = sorted(
             self._model.steps(run, others), key=lambda step: not is_own(step)
         )
-        for step in made:
-            after, broken = (
-                self.number(step.after),
-                tuple(_broken(run, step.after)),
-            )
-            feed, has_left = step.feed, bool(run.place) and not step.after.place
-            if (after, feed, broken) not in seen and (
+        for step in candidates:
+            after = self.number(step.after)
+            broken = tuple(_broken(run, step.after))
+            feed = step.feed
+            has_left = bool(run.place) and not step.after.place
+            if (after, feed, broken) not in outcomes and (
                 after != number or broken
             ):
-                seen.add((after, feed, broken))
+                outcomes.add((after, feed, broken))
                 left_place = (run.place or 0) if has_left else 0
                 yield _RunStep(
                     step.name, is_own(step), after, feed, left_place, broken
@@ -153,72 +153,72 @@ def search(model: Model, max_states: int = 4_000_000) -> Found:
         model: how many runs, attempts and copies there are.
         max_states: more of them are too many; that is recorded as broken.
     """
-    found, runs = Found(), Runs(model)
+    result = Found()
+    runs = Runs(model)
     first = (runs.number(Run()),) * model.runs
     ids: dict[State, int] = {first: 0}
     ways: list[tuple[int, str]] = [(0, "")]
-    sources, targets = array("i"), array("i")
-    left = deque([first])
-    while left and len(found.broken) <= MAX_BROKEN:
-        state = left.popleft()
+    sources = array("i")
+    targets = array("i")
+    frontier = deque([first])
+    while frontier and len(result.broken) <= MAX_BROKEN:
+        state = frontier.popleft()
         number = ids[state]
         for step, after in _steps(runs, state):
-            found.steps += 1
-            known = ids.get(after)
-            if known is None:
-                known = ids[after] = len(ids)
+            result.steps += 1
+            number_after = ids.get(after)
+            if number_after is None:
+                number_after = ids[after] = len(ids)
                 ways.append((number, step.name))
-                left.append(after)
-                found.broken += [
-                    f"{each}, after {_way(ways, known)}"
-                    for each in _of(runs, after)
+                frontier.append(after)
+                way = _way(ways, number_after)
+                result.broken += [
+                    f"{fault}, after {way}" for fault in _of(runs, after)
                 ]
             if step.is_own:
                 sources.append(number)
-                targets.append(known)
-            for each in step.broken:
-                found.broken.append(
-                    f"{each}, after {_way(ways, number)} > {step.name}"
-                )
+                targets.append(number_after)
+            result.broken += [
+                f"{fault}, after {_way(ways, number)} > {step.name}"
+                for fault in step.broken
+            ]
         if len(ids) > max_states:
-            found.broken.append(f"more than {max_states} states")
+            result.broken.append(f"more than {max_states} states")
             break
     else:
-        at_rest = [
-            number for state, number in ids.items() if _is_at_rest(runs, state)
-        ]
+        at_rest = [n for state, n in ids.items() if _is_at_rest(runs, state)]
         stuck = _cannot_rest(len(ids), sources, targets, at_rest)
-        found.broken += [
-            f"it cannot come to rest after {_way(ways, each)}"
-            for each in stuck[:5]
+        result.broken += [
+            f"it cannot come to rest after {_way(ways, state_number)}"
+            for state_number in stuck[:5]
         ]
-    found.states = len(ids)
-    found.broken += runs.broken
-    return found
+    result.states = len(ids)
+    result.broken += runs.broken
+    return result
 
 
 def _steps(runs: Runs, state: State) -> Iterator[tuple[_RunStep, State]]:
     for place, number in enumerate(state):
         if place and number == state[place - 1]:
             continue  # the same run again
-        rest = state[:place] + state[place + 1 :]
-        for step in runs.steps(number, _others(runs, rest)):
+        other_numbers = state[:place] + state[place + 1 :]
+        for step in runs.steps(number, _others(runs, other_numbers)):
             if step.feed is Feed.UNCHANGED and not step.left_place:
-                yield step, tuple(sorted((step.after, *rest)))
+                yield step, tuple(sorted((step.after, *other_numbers)))
             else:
                 beside = [
-                    runs.beside(each, step.feed, step.left_place)
-                    for each in rest
+                    runs.beside(other_number, step.feed, step.left_place)
+                    for other_number in other_numbers
                 ]
                 yield step, tuple(sorted((step.after, *beside)))
 
 
 def _others(runs: Runs, rest: State) -> Others:
-    others = [runs.all[each] for each in rest]
+    other_runs = [runs.all[number] for number in rest]
     return Others(
-        have_lock=any(each.place == 0 for each in others),
-        waiting=sum(1 for each in others if each.place),
-        have_feed=any(each.is_in_force for each in others),
+        have_lock=any(run.place == 0 for run in other_runs),
+        waiting=sum(1 for run in other_runs if run.place),
+        have_feed=any(run.is_in_force for run in other_runs),
     )
 
 
@@ -229,13 +229,14 @@ def _cannot_rest(
     back: list[list[int]] = [[] for _ in range(states)]
     for source, target in zip(sources, targets, strict=True):
         back[target].append(source)
-    can, left = set(at_rest), deque(at_rest)
-    while left:
-        for each in back[left.popleft()]:
-            if each not in can:
-                can.add(each)
-                left.append(each)
-    return [each for each in range(states) if each not in can]
+    can = set(at_rest)
+    frontier = deque(at_rest)
+    while frontier:
+        for previous in back[frontier.popleft()]:
+            if previous not in can:
+                can.add(previous)
+                frontier.append(previous)
+    return [number for number in range(states) if number not in can]
 
 
 def _way(ways: list[tuple[int, str]], number: int) -> str:
@@ -247,7 +248,7 @@ def _way(ways: list[tuple[int, str]], number: int) -> str:
 
 
 def _is_at_rest(runs: Runs, state: State) -> bool:
-    return all(_rests(runs.all[each]) for each in state)
+    return all(_rests(runs.all[number]) for number in state)
 
 
 def _rests(run: Run) -> bool:
@@ -259,19 +260,20 @@ def _rests(run: Run) -> bool:
 
 def _of(runs: Runs, state: State) -> Iterator[str]:
     """Yield what does not hold of the runs of a state together."""
-    all_runs = [runs.all[each] for each in state]
-    places = sorted(each.place for each in all_runs if each.place is not None)
+    all_runs = [runs.all[number] for number in state]
+    places = sorted(run.place for run in all_runs if run.place is not None)
     if len(set(places)) < len(places):
         yield f"two runs have one place at the lock: {places}"
-    if sum(each.is_in_force for each in all_runs) > 1:
+    if sum(run.is_in_force for run in all_runs) > 1:
         yield "two feeds are in force"
-    if sum(each.is_held for each in all_runs) > 1:
+    if sum(run.is_held for run in all_runs) > 1:
         yield "the pointer holds two runs"
 
 
 def _broken(before: Run, after: Run) -> Iterator[str]:
     """Yield what does not hold of a run, or of the step to it."""
-    was, now = before.record, after.known
+    was = before.record
+    now = after.known
     if was is not None and was.status.is_final and now.status is not was.status:
         yield f"a second end: {was.status} becomes {now.status}"
     if was is not None and now.attempt - was.attempt not in (0, 1):

@@ -81,8 +81,8 @@ def acts(place: Place) -> Iterator[tuple[str, Place]]:
         state = rule(place.state) or place.state
         yield "plan", replace(place, state=state, is_planned=True)
     if place.state.asked_at is None:
-        asked = requests.asked(ENTRY, place.live, NOW)(place.state)
-        yield "ask", replace(place, state=asked)
+        requested = requests.asked(ENTRY, place.live, NOW)(place.state)
+        yield "ask", replace(place, state=requested)
     if place.trip is not None:
         yield from acts_of_trip(place, place.trip)
     elif place.state.due_at is not None:
@@ -162,14 +162,14 @@ def settled(place: Place) -> Place:
 
 def search(start: Place, depth: int) -> set[Place]:
     """Return all places within so many acts."""
-    seen = {start}
-    frontier = seen
+    reached = {start}
+    frontier = reached
     for _ in range(depth):
         frontier = {
             following for place in frontier for _, following in acts(place)
-        } - seen
-        seen |= frontier
-    return seen
+        } - reached
+        reached |= frontier
+    return reached
 
 
 @pytest.mark.parametrize("start", [Place(), settled(Place())])

@@ -53,12 +53,12 @@ FAULTS: dict[str, tuple[Any, str, Callable[[Explorer], Tally], str]] = {
 
 @pytest.mark.parametrize("fault", FAULTS)
 def test_a_fault_that_is_put_in_is_found(fault: str) -> None:
-    sabotage, beginning, explore, told = FAULTS[fault]
+    sabotage, beginning, explore, message = FAULTS[fault]
     with new_world() as world:
-        found = explore(
+        tally = explore(
             Explorer(world, beginning, lambda world: spoil(world, sabotage))
         )
-    assert any(told in each for each in found.broken)
+    assert any(message in fault for fault in tally.broken)
 
 
 def test_an_error_that_nobody_expects_breaks_one_world_and_the_rest_goes_on() -> (
@@ -68,12 +68,12 @@ def test_an_error_that_nobody_expects_breaks_one_world_and_the_rest_goes_on() ->
         explorer = Explorer(
             world, "submit", lambda world: spoil(world, receives_nothing)
         )
-        found = explorer.deaths(Part(2, 0))
-    assert found.worlds > 1
-    assert 1 < len(found.broken) <= found.worlds
+        tally = explorer.deaths(Part(2, 0))
+    assert tally.worlds > 1
+    assert 1 < len(tally.broken) <= tally.worlds
     assert all(
-        "Traceback" in each and "ZeroDivisionError" in each
-        for each in found.broken
+        "Traceback" in fault and "ZeroDivisionError" in fault
+        for fault in tally.broken
     )
 
 
@@ -91,6 +91,7 @@ def test_seeds_are_numbers_and_ranges(text: str, seeds: list[int]) -> None:
 
 
 def test_the_same_seed_makes_the_same_world() -> None:
-    first, again = random_world(3, steps=30), random_world(3, steps=30)
+    first = random_world(3, steps=30)
+    again = random_world(3, steps=30)
     assert (first.calls, first.broken) == (again.calls, again.broken)
     assert first.worlds == 1

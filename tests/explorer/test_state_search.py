@@ -15,9 +15,9 @@ from relay_dagster.runs.model import LockState, RunRecord
 
 
 def test_no_state_breaks_a_rule_and_from_each_all_comes_to_rest() -> None:
-    found = search(Model(runs=2, attempts=3, copies=2))
-    assert found.broken == []
-    assert found.states > 50_000
+    result = search(Model(runs=2, attempts=3, copies=2))
+    assert result.broken == []
+    assert result.states > 50_000
 
 
 def test_more_states_than_there_may_be_are_broken() -> None:
@@ -26,12 +26,12 @@ def test_more_states_than_there_may_be_are_broken() -> None:
 
 class _KeepsLock(Model):
     def _put(self, run: Run, others: Others, after: RunRecord) -> Run:
-        kept = (
+        record = (
             replace(after, lock_state=LockState.OWNER)
             if after.has_ended
             else after
         )
-        return super()._put(run, others, kept)
+        return super()._put(run, others, record)
 
 
 class _EndsTwice(Model):
@@ -77,8 +77,8 @@ class _NeverPoisons(Model):
 def test_a_fault_that_is_put_in_is_found(
     model: type[Model], expected: str
 ) -> None:
-    found = search(model(runs=2, attempts=1, copies=1))
-    assert any(expected in each for each in found.broken)
+    result = search(model(runs=2, attempts=1, copies=1))
+    assert any(expected in fault for fault in result.broken)
 
 
 _OTHERS = (
@@ -92,37 +92,39 @@ _OTHERS = (
 def test_runs_that_count_as_one_go_on_alike() -> None:
     """Each run that there can be, with all of its facts, goes where the one goes it counts as."""
     model = Model(attempts=2, copies=1)
-    runs, first = Runs(model), Run()
-    seen, left = {_all_facts(first)}, deque([first])
-    while left:
-        run = left.popleft()
+    runs = Runs(model)
+    first = Run()
+    facts_seen = {_all_facts(first)}
+    frontier = deque([first])
+    while frontier:
+        run = frontier.popleft()
         number = runs.number(run)
-        for others in _OTHERS:
-            if run.place == 0 and others.have_lock:
+        for surroundings in _OTHERS:
+            if run.place == 0 and surroundings.have_lock:
                 continue  # a lock has one owner
-            wanted: dict[tuple[int, Feed], bool] = {}
-            for step in model.steps(run, others):
+            expected: dict[tuple[int, Feed], bool] = {}
+            for step in model.steps(run, surroundings):
                 after = (runs.number(step.after), step.feed)
-                wanted[after] = wanted.get(after, False) or is_own(step)
-                if (facts := _all_facts(step.after)) not in seen:
-                    seen.add(facts)
-                    left.append(step.after)
-            wanted.pop((number, Feed.UNCHANGED), None)
-            steps = runs.steps(number, others)
+                expected[after] = expected.get(after, False) or is_own(step)
+                if (facts := _all_facts(step.after)) not in facts_seen:
+                    facts_seen.add(facts)
+                    frontier.append(step.after)
+            expected.pop((number, Feed.UNCHANGED), None)
+            steps = runs.steps(number, surroundings)
             assert {
-                (each.after, each.feed): each.is_own for each in steps
-            } == wanted
+                (step.after, step.feed): step.is_own for step in steps
+            } == expected
         if run.is_held:
             assert runs.beside(number, Feed.HELD, 0) == runs.number(
                 model.supersede(run)
             )
-    assert len(seen) > 4 * len(runs.all)
+    assert len(facts_seen) > 4 * len(runs.all)
 
 
 def _all_facts(run: Run) -> Any:
-    known = run.record
+    record = run.record
     return key_of(
         run
-        if known is None
-        else run._replace(record=replace(known, pending_audit=None))
+        if record is None
+        else run._replace(record=replace(record, pending_audit=None))
     )

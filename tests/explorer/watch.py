@@ -73,7 +73,8 @@ class Watch:
     def _check_run(self, before: Any, after: Any) -> None:
         if after is None:
             return
-        was, now = (before or {}).get("status"), after["status"]
+        was = (before or {}).get("status")
+        now = after["status"]
         run_id = after["run_id"]
         if was in FINAL and now != was:
             self.broken.append(
@@ -125,7 +126,9 @@ def _written(call: Call, table: str) -> list[str]:
     """Return the keys of a table that a call writes to."""
     params = call.params
     if call.operation == "TransactWriteItems":
-        writes = [next(iter(each.items())) for each in params["TransactItems"]]
+        writes = [
+            next(iter(param.items())) for param in params["TransactItems"]
+        ]
         return [
             _key_of(arguments)
             for action, arguments in writes

@@ -64,7 +64,9 @@ class Wire:
 
     def reset(self, plan: Plan = untouched) -> None:
         """Begin a new process, whose calls go by a plan."""
-        self.calls, self.is_dead, self.plan = [], False, plan
+        self.calls = []
+        self.is_dead = False
+        self.plan = plan
 
     def _tap(self, client: Any) -> None:
         make = client._make_api_call
@@ -95,9 +97,8 @@ class Wire:
 
         def send() -> Any:
             if call.operation == "ReceiveMessage":
-                call.params["WaitTimeSeconds"] = (
-                    0  # nobody else would send meanwhile
-                )
+                # Nobody else would send meanwhile.
+                call.params["WaitTimeSeconds"] = 0
             answer = self.shortcut(call.operation, call.params)
             if answer is None:
                 note = self.before_write(numbered)

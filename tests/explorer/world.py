@@ -134,7 +134,7 @@ def _clients(name: str) -> tuple[Clients, Wire]:
         "sqs_polling",
         "cloudwatch",
     )
-    return clients, Wire([getattr(clients, each) for each in names])
+    return clients, Wire([getattr(clients, name) for name in names])
 
 
 @dataclass
@@ -160,14 +160,16 @@ class World:
         if name not in self._processes:
             clients, wire = _clients(name)
             wire.reset()
-            wire.made, wire.sabotage = 0, None
+            wire.made = 0
+            wire.sabotage = None
             wire.shortcut = self.state.answer
             wire.before_write = lambda call: self.watch.before_write(call)
             self._processes[name] = Process(self, self._platform(clients), wire)
         return self._processes[name]
 
     def _platform(self, clients: Clients) -> Platform:
-        platform, clock = connect(self.settings, clients=clients), self.clock
+        platform = connect(self.settings, clients=clients)
+        clock = self.clock
         database = replace(platform.database, clock=clock)
         schedule = poll_schedule(self.settings)
         ledger = RunLedger(
@@ -182,12 +184,12 @@ class World:
 
     def calls(self) -> int:
         """Return how many calls its processes have made so far."""
-        return sum(each.wire.made for each in self._processes.values())
+        return sum(process.wire.made for process in self._processes.values())
 
     # --- put aside, and put back ----------------------------------------------------------------
 
     def save(self) -> Any:
-        kept = (
+        clock_state = (
             self.clock.now,
             dict(self.endings),
             self.next_ending,
@@ -196,32 +198,38 @@ class World:
         executions = {k: replace(v) for k, v in self.dagster.executions.items()}
         return (
             self.state.save(),
-            kept,
+            clock_state,
             executions,
             list(self.accepted),
             self._counts(),
         )
 
     def restore(self, saved: Any) -> None:
-        aws, kept, executions, accepted, counts = saved
+        aws, clock_state, executions, accepted, counts = saved
         self.state.restore(aws)
-        self.clock.now, endings, self.next_ending, told = kept
-        self.endings, self.told[:] = dict(endings), told
+        self.clock.now, endings, self.next_ending, messages = clock_state
+        self.endings = dict(endings)
+        self.told[:] = messages
         self.dagster.executions = {k: replace(v) for k, v in executions.items()}
         self.accepted = list(accepted)
         self.watch = Watch(
             self.state,
             self.settings.runs_table,
-            *(each.copy() for each in counts),
+            *(count.copy() for count in counts),
         )
-        for each in self._processes.values():
-            each.begin()
+        for process in self._processes.values():
+            process.begin()
 
     def _counts(self) -> Any:
         watch = self.watch
         return [
-            each.copy()
-            for each in (watch.ends, watch.events, watch.moves, watch.rollbacks)
+            counter.copy()
+            for counter in (
+                watch.ends,
+                watch.events,
+                watch.moves,
+                watch.rollbacks,
+            )
         ]
 
     # --- what is there --------------------------------------------------------------------------
@@ -249,12 +257,12 @@ class World:
     def tenant_items(self) -> list[str]:
         tables = (self.settings.tenants_table, self.settings.runs_table)
         return [
-            each["pk"] for table in tables for each in self.state.items(table)
+            item["pk"] for table in tables for item in self.state.items(table)
         ]
 
     def audit(self) -> list[dict[str, Any]]:
-        found = self.state.items(self.settings.audit_table)
-        return [json.loads(each["entry"]) for each in found]
+        entries = self.state.items(self.settings.audit_table)
+        return [json.loads(entry["entry"]) for entry in entries]
 
     def copies(self) -> list[str]:
         return self.state.keys(
@@ -271,9 +279,13 @@ class World:
 
     def lose_messages(self) -> None:
         """Let the queue lose its messages; of a job without a record nobody else knows."""
-        jobs = {json.loads(each.body)["run_id"] for each in self.messages()}
-        unknown = jobs - {each["run_id"] for each in self.runs()}
-        self.accepted = [each for each in self.accepted if each not in unknown]
+        jobs = {
+            json.loads(message.body)["run_id"] for message in self.messages()
+        }
+        unknown = jobs - {run["run_id"] for run in self.runs()}
+        self.accepted = [
+            run_id for run_id in self.accepted if run_id not in unknown
+        ]
         self.state.purge(self.settings.queue_url)
 
     def redrive(self) -> None:
@@ -281,14 +293,15 @@ class World:
 
     def show_messages(self) -> None:
         """Let all messages be seen again, whoever has them."""
-        for each in self.messages():
-            each.visible_at = 0
+        for message in self.messages():
+            message.visible_at = 0
 
     def forget_sending(self) -> None:
         """Make open runs as they were before anybody noted that their message was sent."""
         for run in self.runs():
             if run["status"] == "QUEUED":
-                key, names = run["pk"], ("message_id", "sent_at")
+                key = run["pk"]
+                names = ("message_id", "sent_at")
                 self.state.remove_attributes(
                     self.settings.runs_table, key, *names
                 )
@@ -316,7 +329,8 @@ class Process:
     def begin(self) -> None:
         """Be a new process, which remembers nothing."""
         self.wire.reset()
-        self._sender, self._queue_watch = None, QueueWatch()
+        self._sender = None
+        self._queue_watch = QueueWatch()
 
     # --- people and programs --------------------------------------------------------------------
 
@@ -429,8 +443,8 @@ class Process:
     def execute_waiting(self, *, unseen: bool = False) -> int:
         """Execute what Dagster has waiting, one after the other; return how many those were."""
         waiting = self.world.dagster.waiting()
-        for each in waiting:
-            self.execute(each, unseen=unseen)
+        for execution in waiting:
+            self.execute(execution, unseen=unseen)
         return len(waiting)
 
     def execute(self, execution: Execution, *, unseen: bool = False) -> None:
@@ -471,11 +485,9 @@ class Process:
 
     def _steps(self, record: RunRecord) -> None:
         """Do what `execution/` does to record, feed and bucket, without reading a feed."""
-        platform, ledger, ending = (
-            self.platform,
-            self.platform.ledger,
-            self._ending_of(record),
-        )
+        platform = self.platform
+        ledger = self.platform.ledger
+        ending = self._ending_of(record)
         feed = platform.runs.feed(record.tenant_id)
         baseline = feed.in_force.run_id if feed is not None else None
         record = ledger.pin(record.fence, 1, baseline, cached_record=record)
@@ -497,29 +509,36 @@ class Process:
                 record.fence, outcome, cached_record=record
             )
         except FenceLostError:
-            found = platform.runs.get(record.run_id)
-            if found is not None and found.status in ("FAILED", "CANCELLED"):
+            record_now = platform.runs.get(record.run_id)
+            if record_now is not None and record_now.status in (
+                "FAILED",
+                "CANCELLED",
+            ):
                 unpublish(platform.objects, record)
             raise
         except ExternalServiceError:
-            found = platform.runs.get(record.run_id)
-            wanted = "HELD" if is_held else "SUCCEEDED"
+            record_now = platform.runs.get(record.run_id)
+            final_status = "HELD" if is_held else "SUCCEEDED"
             is_mine = (
-                found is not None
-                and found.dagster_run_id == record.dagster_run_id
+                record_now is not None
+                and record_now.dagster_run_id == record.dagster_run_id
             )
-            if not is_mine or found is None or found.status != wanted:
+            if (
+                not is_mine
+                or record_now is None
+                or record_now.status != final_status
+            ):
                 raise
 
     def _publish(self, record: RunRecord) -> Outcome:
-        objects, keys = self.platform.objects, record.keys
+        objects = self.platform.objects
+        keys = record.keys
         data = f"sku\n{record.run_id}\n".encode()
         objects.put(keys.merged_inventory("csv"), data)
         objects.put(keys.state, b"state")
         objects.put(keys.channel(CHANNEL, "csv"), data)
-        self.platform.ledger.enter_stage(
-            record.fence, record.stage
-        )  # still its own?
+        # Checks that the run still belongs to this attempt.
+        self.platform.ledger.enter_stage(record.fence, record.stage)
         sha256 = hashlib.sha256(data).hexdigest()
         channels = (ChannelFile(CHANNEL, "csv", sha256, 1),)
         for key, copy in copies_of(keys, "csv", channels).items():
@@ -542,12 +561,12 @@ def new_world(**changes: Any) -> Iterator[World]:
     """Yield an empty installation; ``changes`` are fields of its settings."""
     with _no_log(), bootstrapped_aws() as variables:
         settings = Settings.from_env({**variables, "AWS_REGION": "us-east-1"})
-        given = {
+        world_settings = {
             "deletion_grace_hours": 1,
             "retention_days": RETENTION_DAYS,
             **changes,
         }
-        world = World(settings.model_copy(update=given))
+        world = World(settings.model_copy(update=world_settings))
         with ruling_aws(world.clock), quick_transactions():
             yield world
 

@@ -24,7 +24,8 @@ def publication(number: int) -> Publication:
 def test_what_was_published_meanwhile_stays_pending_and_is_due_at_once() -> (
     None
 ):
-    first, second = publication(1), publication(2)
+    first = publication(1)
+    second = publication(2)
     pointer = FeedPointer(
         "acme", (second, first), pending=(first, second), due_at=NOW
     )

@@ -49,8 +49,8 @@ class Verdict:
 
     def count(self, name: str) -> int:
         """Return how many operations, cases or failures its summary tells of; 0 for no word."""
-        found = _COUNTS[name].search(self.output)
-        return int(found.group(1)) if found else 0
+        match = _COUNTS[name].search(self.output)
+        return int(match.group(1)) if match else 0
 
 
 KEYS = ("admin", "tenant")
@@ -84,9 +84,9 @@ def furnish(api: LiveApi) -> dict[str, str]:
         base_url=api.url, headers={"X-API-Key": ADMIN}, trust_env=False
     ) as client:
         run_id = client.post("/v1/runs", json=order).json()["run_id"]
-        wanted = {"name": "campaign", "scopes": [*Scope]}
-        made = client.post(
-            f"/v1/tenants/{tenant_id}/api-keys", json=wanted
+        key_request = {"name": "campaign", "scopes": [*Scope]}
+        created = client.post(
+            f"/v1/tenants/{tenant_id}/api-keys", json=key_request
         ).json()
     ApiWorld(api.platform).succeed(run_id)
     for webhook_id in (WEBHOOK, SPARE_WEBHOOK):
@@ -96,7 +96,7 @@ def furnish(api: LiveApi) -> dict[str, str]:
         deliveries={WEBHOOK: tried(WEBHOOK, *[503] * 7, 200)},
     )
     api.platform.webhooks.add_event(sent)
-    return {"admin": ADMIN, "tenant": made["api_key"]}
+    return {"admin": ADMIN, "tenant": created["api_key"]}
 
 
 def fuzz(
@@ -139,7 +139,7 @@ def fuzz(
         *("--header", f"X-API-Key: {key}"),
         *(("--include-path-regex", only) if only else ()),
     ]
-    done = subprocess.run(
+    process = subprocess.run(
         command,
         cwd=folder,
         env={**os.environ, "NO_PROXY": "*", "COLUMNS": "100"},
@@ -148,7 +148,7 @@ def fuzz(
         text=True,
         check=False,
     )
-    return Verdict(done.returncode, done.stdout)
+    return Verdict(process.returncode, process.stdout)
 
 
 def main() -> int:

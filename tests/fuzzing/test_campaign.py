@@ -19,7 +19,8 @@ SUMMARY = "Operations:\n  Tested: 16\nTest cases:\n  1881 generated, 3 found 2 u
 def test_every_answer_of_the_live_api_is_as_its_document_says(
     tmp_path: Path,
 ) -> None:
-    verdicts, done = [], set[str]()
+    verdicts = []
+    actions = set[str]()
     for number, part in enumerate(PARTS):
         folder = tmp_path / str(number)
         folder.mkdir()
@@ -28,16 +29,16 @@ def test_every_answer_of_the_live_api_is_as_its_document_says(
             verdict = fuzz(
                 api, folder, key, examples=EXAMPLES, seed=SEED, only=part
             )
-            done |= {
-                str(it.action)
-                for it in api.platform.audit.list_entries(limit=1000).items
+            actions |= {
+                str(entry.action)
+                for entry in api.platform.audit.list_entries(limit=1000).items
             }
         assert verdict.status == 0, verdict.output
         verdicts.append(verdict)
-    assert "tenant.deletion_asked" in done
-    assert sum(each.count("operations") for each in verdicts) >= 24
-    assert sum(each.count("cases") for each in verdicts) > 500
-    assert sum(each.count("failures") for each in verdicts) == 0
+    assert "tenant.deletion_asked" in actions
+    assert sum(verdict.count("operations") for verdict in verdicts) >= 24
+    assert sum(verdict.count("cases") for verdict in verdicts) > 500
+    assert sum(verdict.count("failures") for verdict in verdicts) == 0
 
 
 @pytest.mark.smoke
@@ -50,16 +51,16 @@ def test_what_a_tenant_s_key_is_answered_of_webhooks_is_as_the_document_says(
         verdict = fuzz(
             api, tmp_path, key, examples=EXAMPLES, seed=SEED, only="/webhooks"
         )
-        done = {
-            str(each.action)
-            for each in api.platform.audit.list_entries(limit=1000).items
+        actions = {
+            str(entry.action)
+            for entry in api.platform.audit.list_entries(limit=1000).items
         }
-        told = {each.type for each in events_told(api.platform)}
+        event_types = {event.type for event in events_told(api.platform)}
     assert verdict.status == 0, verdict.output
     assert verdict.count("operations") == 8
     assert verdict.count("failures") == 0
-    assert {"webhook.created", "webhook.changed", "webhook.deleted"} <= done
-    assert EventType.TEST in told
+    assert {"webhook.created", "webhook.changed", "webhook.deleted"} <= actions
+    assert EventType.TEST in event_types
 
 
 def test_a_verdict_counts_what_the_summary_says() -> None:

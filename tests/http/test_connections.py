@@ -373,9 +373,9 @@ def test_a_query_of_too_many_fields_is_refused_before_it_is_read(
     few = unplugged.with_key(None).get("/app?" + "a&" * 1099)
     assert few.status_code == 200
     for path in ("/app", "/v1/runs", "/f/x"):
-        many = unplugged.with_key(None).get(f"{path}?" + "a&" * 1100)
-        assert many.status_code == 431
-        assert many.json()["error_code"] == "HEAD_TOO_LARGE"
+        response = unplugged.with_key(None).get(f"{path}?" + "a&" * 1100)
+        assert response.status_code == 431
+        assert response.json()["error_code"] == "HEAD_TOO_LARGE"
 
 
 # --- how many -----------------------------------------------------------------------------------

@@ -70,12 +70,12 @@ def test_a_message_of_no_run_is_discarded_by_its_own_id(
         "gibberish", cause="invalid_job: no JSON"
     )
     letters = DeadLetters(platform)
-    assert message_id in {each.message_id for each in letters.all()}
+    assert message_id in {letter.message_id for letter in letters.all()}
     letters.discard(message_id)
-    (left,) = letters.all()
-    assert left.run_id == record.run_id
-    assert left.message_id is not None
-    letters.discard(left.message_id)
+    (letter,) = letters.all()
+    assert letter.run_id == record.run_id
+    assert letter.message_id is not None
+    letters.discard(letter.message_id)
     assert letters.all() == []
 
 
@@ -102,24 +102,28 @@ def test_what_becomes_of_a_letter_is_told_with_who_did_it(
     platform.queue.send_dead(
         "gibberish", cause="invalid_job: no JSON", run_id="r-1"
     )
-    dead, other = poisoned(platform), poisoned(platform, "other")
+    dead = poisoned(platform)
+    other_record = poisoned(platform, "other")
     letters = DeadLetters(platform, OPERATOR)
     letters.discard("r-1")
     letters.discard(dead.run_id)
-    started = letters.redrive(other.run_id)
+    started = letters.redrive(other_record.run_id)
     entries = platform.audit.list_entries().items
     acts = {
-        each.target: each for each in entries if each.actor == OPERATOR.actor
+        entry.target: entry
+        for entry in entries
+        if entry.actor == OPERATOR.actor
     }
     assert {
-        target: (each.action, each.tenant_id) for target, each in acts.items()
+        target: (entry.action, entry.tenant_id)
+        for target, entry in acts.items()
     } == {
         "r-1": ("dead_letter.discarded", None),
         dead.run_id: ("dead_letter.discarded", "acme"),
-        other.run_id: ("dead_letter.redriven", "other"),
+        other_record.run_id: ("dead_letter.redriven", "other"),
     }
     assert acts["r-1"].details == {"cause": "invalid_job: no JSON"}
-    assert acts[other.run_id].details == {"run_id": started.run_id}
+    assert acts[other_record.run_id].details == {"run_id": started.run_id}
 
 
 def test_a_letter_that_is_not_there_is_no_act(platform: Platform) -> None:
@@ -189,8 +193,8 @@ def test_every_letter_is_shown_also_those_that_the_queue_does_not_hand_out(
     )
     while platform.queue.dead.receive(hidden_seconds=600):
         pass
-    shown = [letter.run_id for letter in DeadLetters(platform).all()]
-    assert sorted(map(str, shown)) == sorted(
+    run_ids = [letter.run_id for letter in DeadLetters(platform).all()]
+    assert sorted(map(str, run_ids)) == sorted(
         record.run_id for record in records
     )
 
@@ -227,8 +231,8 @@ def test_what_a_message_says_cannot_break_the_list_or_steer_a_terminal(
     )
     listed = CliRunner().invoke(cli.app, ["server", "dlq", "list"])
     assert listed.exit_code == 0
-    for shown in [*marked, r"header \x1b[2J\x9b2J"]:
-        assert shown in listed.stdout
+    for text in [*marked, r"header \x1b[2J\x9b2J"]:
+        assert text in listed.stdout
     assert not {"\x1b", "\x9b"} & set(listed.stdout)
 
 
@@ -252,7 +256,8 @@ def test_the_commands_list_redrive_and_discard(
     platform: Platform, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     name_the_platform(platform, monkeypatch)
-    first, second = poisoned(platform), poisoned(platform, "other")
+    first = poisoned(platform)
+    second = poisoned(platform, "other")
     run = CliRunner().invoke
     listed = run(cli.app, ["server", "dlq", "list"])
     assert first.run_id in listed.stdout

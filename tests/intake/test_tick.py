@@ -59,7 +59,7 @@ def tick(
 ) -> IntakeTick:
     """Receive once: messages come again at once, so one look is told from the next by room."""
     looks = iter([0.0, *[99.0] * 99])
-    one = IntakeTick(
+    intake = IntakeTick(
         platform,
         DagsterExecutions(instance),
         room,
@@ -67,8 +67,8 @@ def tick(
         monotonic=lambda: next(looks),
         **options,
     )
-    one.run(poll_seconds=0)
-    return one
+    intake.run(poll_seconds=0)
+    return intake
 
 
 def posted(platform: Platform, tenant_id: str = "acme") -> RunRecord:
@@ -81,9 +81,9 @@ def posted(platform: Platform, tenant_id: str = "acme") -> RunRecord:
 
 
 def current(platform: Platform, record: RunRecord) -> RunRecord:
-    found = platform.runs.get(record.run_id)
-    assert found is not None
-    return found
+    current_record = platform.runs.get(record.run_id)
+    assert current_record is not None
+    return current_record
 
 
 def counted(platform: Platform, url: str) -> int:
@@ -106,7 +106,7 @@ def test_a_posted_run_is_dispatched_and_its_message_kept(
 ) -> None:
     record = posted(platform)
     assert [
-        one.run_id for one in tick(platform, instance, clock).dispatched
+        record.run_id for record in tick(platform, instance, clock).dispatched
     ] == [record.run_id]
     after = current(platform, record)
     assert (after.attempt, after.is_dispatched) == (1, True)
@@ -120,7 +120,8 @@ def test_an_intake_that_dies_costs_half_a_minute_and_not_the_whole_time_out(
 ) -> None:
     with embedded_platform(clock) as platform:
         posted(platform)
-        client, hidden = platform.clients.sqs, list[int]()
+        client = platform.clients.sqs
+        hidden = list[int]()
 
         def note(params: dict[str, Any], **_: Any) -> None:
             hidden.append(json.loads(params["body"])["VisibilityTimeout"])
@@ -129,8 +130,8 @@ def test_an_intake_that_dies_costs_half_a_minute_and_not_the_whole_time_out(
             raise SystemExit
 
         handlers: list[tuple[Any, str, Callable[..., None]]] = [
-            (each.meta.events, f"before-call.sqs.{call}", note)
-            for each in (client, platform.clients.sqs_polling)
+            (sqs_client.meta.events, f"before-call.sqs.{call}", note)
+            for sqs_client in (client, platform.clients.sqs_polling)
             for call in ("ReceiveMessage", "ChangeMessageVisibility")
         ]
         if dies:
@@ -173,7 +174,9 @@ def test_a_request_that_dagster_never_got_is_made_again_as_the_same_attempt(
     record = posted(platform)
     tick(platform, instance, clock)
     again = tick(platform, instance, clock).dispatched
-    assert [(one.run_id, one.attempt) for one in again] == [(record.run_id, 1)]
+    assert [(record.run_id, record.attempt) for record in again] == [
+        (record.run_id, 1)
+    ]
     assert current(platform, record).attempt == 1
 
 
@@ -255,8 +258,8 @@ def test_another_body_under_a_known_run_id_goes_to_the_dead_letters(
     (line,) = [
         json.loads(line) for line in capsys.readouterr().err.splitlines()
     ]
-    told = (line["event"], line["run_id"], line["tenant_id"])
-    assert told == ("job_refused", record.run_id, "other")
+    logged = (line["event"], line["run_id"], line["tenant_id"])
+    assert logged == ("job_refused", record.run_id, "other")
 
 
 def test_the_body_of_a_run_whose_record_is_gone_goes_to_the_dead_letters_and_stays_there(
@@ -276,7 +279,9 @@ def test_the_body_of_a_run_whose_record_is_gone_goes_to_the_dead_letters_and_sta
         QueueUrl=platform.queue.dlq_url, MessageBody=record.job.body()
     )
     assert resolve_dead_letters(platform) == 0
-    causes = [each.attributes["cause"] for each in peek_dead(platform.queue)]
+    causes = [
+        letter.attributes["cause"] for letter in peek_dead(platform.queue)
+    ]
     assert causes == [dead.attributes["cause"]] * 2
     assert platform.runs.get(record.run_id) is None
 
@@ -299,13 +304,13 @@ def test_a_tenant_is_served_lately_for_ten_minutes_after_its_run(
     platform.ledger.claim(earlier.run_id, 1, "d-1")
     platform.ledger.cancel(earlier.run_id)
     record = posted(platform)
-    one = tick(platform, instance, clock, room=0)
+    intake = tick(platform, instance, clock, room=0)
     clock.advance(minutes=10)
-    assert one.is_served_lately(record)
+    assert intake.is_served_lately(record)
     clock.advance(seconds=1)
-    assert not one.is_served_lately(record)
-    assert one.is_served_lately(replace(record, attempt=2))
-    assert not one.is_served_lately(posted(platform, "globex"))
+    assert not intake.is_served_lately(record)
+    assert intake.is_served_lately(replace(record, attempt=2))
+    assert not intake.is_served_lately(posted(platform, "globex"))
 
 
 def test_a_message_near_its_last_receive_is_replaced_by_a_fresh_one(
@@ -327,9 +332,9 @@ def test_two_copies_of_a_message_in_one_tick_are_one_attempt(
 ) -> None:
     record = posted(platform)
     platform.queue.send(record.job)
-    both = tick(platform, instance, clock, room=2)
-    assert both.seen == 2
-    assert [one.run_id for one in both.dispatched] == [record.run_id]
+    intake = tick(platform, instance, clock, room=2)
+    assert intake.seen == 2
+    assert [record.run_id for record in intake.dispatched] == [record.run_id]
 
 
 def test_where_messages_have_one_receive_a_tick_looks_at_each_of_them_once(
@@ -337,9 +342,11 @@ def test_where_messages_have_one_receive_a_tick_looks_at_each_of_them_once(
 ) -> None:
     with embedded_platform(clock, max_attempts=1) as platform:
         record = posted(platform)
-        one = IntakeTick(platform, DagsterExecutions(instance), 4, clock=clock)
-        one.run(poll_seconds=0)
-        assert one.seen == 1
+        intake = IntakeTick(
+            platform, DagsterExecutions(instance), 4, clock=clock
+        )
+        intake.run(poll_seconds=0)
+        assert intake.seen == 1
         assert current(platform, record).message_id != record.message_id
 
 
@@ -365,27 +372,28 @@ def test_where_places_are_few_a_busy_tenant_s_jobs_and_the_queue_take_turns(
 ) -> None:
     """A tenant that has sent a hundred jobs gets no more than others that have asked once."""
     waiting = [Job(str(uuid.uuid4()), "greedy") for _ in range(3)]
-    asked = NewRun(run_id=str(uuid.uuid4()), tenant_id="greedy")
-    holder = platform.ledger.reserve(asked).record
+    new_run = NewRun(run_id=str(uuid.uuid4()), tenant_id="greedy")
+    holder = platform.ledger.reserve(new_run).record
     for job in waiting:
         platform.ledger.adopt(job)
         clock.advance(seconds=1)
     reconciler = ReconcileTick(
         platform, DagsterExecutions(instance), clock=clock
     )
-    others = [posted(platform, tenant) for tenant in ("a", "b", "c")]
-    served, turns_first = [], True
+    other_tenants = [posted(platform, tenant) for tenant in ("a", "b", "c")]
+    served = []
+    turns_first = True
     platform.ledger.cancel(holder.run_id)
     for _ in range(4):
         reconciler.run()
-        (taken,) = tick(
+        (dispatched,) = tick(
             platform, instance, clock, turns_first=turns_first
         ).dispatched
-        served.append(taken.tenant_id)
-        platform.ledger.cancel(taken.run_id)
+        served.append(dispatched.tenant_id)
+        platform.ledger.cancel(dispatched.run_id)
         turns_first = not turns_first
     assert served == ["greedy", "a", "greedy", "b"]
-    assert others[2].attempt == 0
+    assert other_tenants[2].attempt == 0
 
 
 def test_an_attempt_that_follows_another_comes_before_all(
@@ -398,8 +406,8 @@ def test_an_attempt_that_follows_another_comes_before_all(
         current(platform, again), "run_process_lost", "it died"
     )
     clock.advance(seconds=15)
-    (taken,) = tick(platform, instance, clock).dispatched
-    assert (taken.run_id, taken.attempt) == (again.run_id, 2)
+    (dispatched,) = tick(platform, instance, clock).dispatched
+    assert (dispatched.run_id, dispatched.attempt) == (again.run_id, 2)
 
 
 def test_an_attempt_that_comes_due_while_the_queue_is_waited_for_is_taken(
@@ -418,7 +426,7 @@ def test_an_attempt_that_comes_due_while_the_queue_is_waited_for_is_taken(
     waits = IntakeTick(
         platform, DagsterExecutions(instance), 1, clock=clock, monotonic=passes
     )
-    assert [taken.attempt for taken in waits.run(poll_seconds=20)] == [2]
+    assert [record.attempt for record in waits.run(poll_seconds=20)] == [2]
 
 
 def test_what_was_never_dispatched_is_not_looked_for_in_dagster(
@@ -427,10 +435,10 @@ def test_what_was_never_dispatched_is_not_looked_for_in_dagster(
     posted(platform)
     blind: Any = None
     looks = iter([0.0, *[99.0] * 9])
-    one = IntakeTick(
+    intake = IntakeTick(
         platform, blind, 1, clock=clock, monotonic=lambda: next(looks)
     )
-    assert len(one.run(poll_seconds=0)) == 1
+    assert len(intake.run(poll_seconds=0)) == 1
 
 
 def test_an_attempt_that_cannot_be_dispatched_lets_the_others_go_first(
@@ -445,14 +453,14 @@ def test_an_attempt_that_cannot_be_dispatched_lets_the_others_go_first(
     record = current(platform, record)
     platform.ledger.check_again(record, timedelta(0), queue=DueQueue.READY)
     looks = iter([0.0, *[99.0] * 9])
-    one = IntakeTick(
+    intake = IntakeTick(
         platform,
         Reluctant(instance),
         1,
         clock=clock,
         monotonic=lambda: next(looks),
     )
-    assert one.run(poll_seconds=0) == []
+    assert intake.run(poll_seconds=0) == []
     assert current(platform, record).due_at == clock.now + AFTER_A_FAULT
 
 
@@ -469,14 +477,14 @@ def test_one_message_that_cannot_be_handled_holds_nobody_up(
     platform.ledger.dispatch(bad.run_id, 1, message_id=str(bad.message_id))
     posted(platform, "b")
     looks = iter([0.0, *[99.0] * 9])
-    one = IntakeTick(
+    intake = IntakeTick(
         platform,
         Reluctant(instance),
         2,
         clock=clock,
         monotonic=lambda: next(looks),
     )
-    assert [record.tenant_id for record in one.run(poll_seconds=0)] == ["b"]
+    assert [record.tenant_id for record in intake.run(poll_seconds=0)] == ["b"]
 
 
 def test_a_table_that_does_not_tell_what_is_due_does_not_keep_the_queue_waiting(
@@ -518,5 +526,5 @@ def test_the_log_names_the_request_that_a_run_came_from(
         json.loads(line) for line in capsys.readouterr().err.splitlines()
     ]
     assert line["event"] == "run_dispatched"
-    told = (line["run_id"], line["tenant_id"], line["request_id"])
-    assert told == (record.run_id, "acme", "order-7")
+    logged = (line["run_id"], line["tenant_id"], line["request_id"])
+    assert logged == (record.run_id, "acme", "order-7")

@@ -255,12 +255,12 @@ def test_a_schedule_counts_for_no_quota(world: TriggersWorld) -> None:
     world.look()
     world.clock.now = at(13)
     world.look()
-    found = world.platform.clients.dynamodb.scan(
+    items = world.platform.clients.dynamodb.scan(
         TableName=world.platform.settings.runs_table,
         FilterExpression="begins_with(pk, :runs)",
         ExpressionAttributeValues={":runs": {"S": "RUNS#"}},
     )
-    assert found["Items"] == []
+    assert items["Items"] == []
 
 
 def test_one_that_cannot_be_looked_at_is_postponed(

@@ -59,8 +59,8 @@ def test_a_body_may_tell_of_many_uploads() -> None:
         *s3_event("tenants/a/1")["Records"],
         *s3_event("tenants/a/2")["Records"],
     ]
-    told = uploads_in(json.dumps({"Records": records}))
-    assert [each.key for each in told] == ["tenants/a/1", "tenants/a/2"]
+    uploads = uploads_in(json.dumps({"Records": records}))
+    assert [upload.key for upload in uploads] == ["tenants/a/1", "tenants/a/2"]
 
 
 @pytest.mark.parametrize(

@@ -48,8 +48,8 @@ class AwsRequest:
     @property
     def service(self) -> str:
         """``s3``, ``sqs``, ``dynamodb``, ``cloudwatch``..., empty for what is not signed."""
-        found = _SCOPE.search(self.headers.get("authorization", ""))
-        name = found.group(1) if found else ""
+        match = _SCOPE.search(self.headers.get("authorization", ""))
+        name = match.group(1) if match else ""
         return _NAMES.get(name, name)
 
     @property

@@ -65,7 +65,9 @@ class Waiting:
         """Return the next one, None where there is none."""
         with self._lock:
             fit = [
-                each for each in self._left if not (each.crowd and self._crowds)
+                scenario
+                for scenario in self._left
+                if not (scenario.crowd and self._crowds)
             ]
             chosen = next(iter(fit or self._left), None)
             if chosen is not None:
@@ -176,20 +178,22 @@ def _lane() -> None:
     """
     from integration.installation import Installation
 
-    answers, sys.stdout = sys.stdout, sys.stderr
+    answers = sys.stdout
+    sys.stdout = sys.stderr
     signal.signal(signal.SIGTERM, _give_up)
-    known, home = all_scenarios(), Path(tempfile.mkdtemp(prefix="relay-chaos-"))
-    kept = False
+    scenarios = all_scenarios()
+    home = Path(tempfile.mkdtemp(prefix="relay-chaos-"))
+    is_kept = False
     try:
         with Installation(home) as relay:
             for line in sys.stdin:
-                outcome = _play(known[line.strip()], relay, home)
+                outcome = _play(scenarios[line.strip()], relay, home)
                 print(json.dumps(asdict(outcome)), file=answers, flush=True)
                 if not outcome.passed:
-                    kept = True
+                    is_kept = True
                     break
     finally:
-        if not kept:
+        if not is_kept:
             shutil.rmtree(home, ignore_errors=True)
 
 
@@ -205,15 +209,15 @@ def _play(scenario: Scenario, relay: Any, home: Path) -> Outcome:
         place = traceback.extract_tb(error.__traceback__)[-1]
         at = next(
             (
-                each
-                for each in traceback.extract_tb(error.__traceback__)
-                if "scenarios" in each[0]
+                frame
+                for frame in traceback.extract_tb(error.__traceback__)
+                if "scenarios" in frame[0]
             ),
             place,
         )
-        told = f"{type(error).__name__} at {Path(at.filename).name}:{at.lineno}: {error}"
+        message = f"{type(error).__name__} at {Path(at.filename).name}:{at.lineno}: {error}"
         return Outcome(
-            scenario.name, False, time.monotonic() - started, told, str(home)
+            scenario.name, False, time.monotonic() - started, message, str(home)
         )
     finally:
         relay.proxy.clear()
@@ -229,15 +233,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     if options.lane:
         _lane()
         return 0
-    known = all_scenarios()
-    chosen = [known[name] for name in options.names] or [
-        each for each in known.values() if each.smoke in options.smoke
+    scenarios = all_scenarios()
+    chosen = [scenarios[name] for name in options.names] or [
+        scenario
+        for scenario in scenarios.values()
+        if scenario.smoke in options.smoke
     ]
     lanes = options.lanes or LANES
-    console, started = (
-        Console(width=None if sys.stdout.isatty() else 150),
-        time.monotonic(),
-    )
+    console = Console(width=None if sys.stdout.isatty() else 150)
+    started = time.monotonic()
     console.print(
         f"{len(chosen)} scenarios on {min(lanes, len(chosen))} stacks of their own"
     )
@@ -248,12 +252,14 @@ def main(argv: Sequence[str] | None = None) -> int:
             f"{mark} {outcome.seconds:5.0f} s  {outcome.name}", highlight=False
         )
 
-    outcomes = {each.name: each for each in run(chosen, lanes=lanes, tell=tell)}
+    outcomes = {
+        outcome.name: outcome for outcome in run(chosen, lanes=lanes, tell=tell)
+    }
     console.print(_table(chosen, outcomes))
-    broken = [each for each in outcomes.values() if not each.passed]
-    for each in broken:
+    broken = [outcome for outcome in outcomes.values() if not outcome.passed]
+    for failure in broken:
         console.print(
-            f"\n[red]{each.name}[/]: {each.detail}\nlogs: {each.logs}",
+            f"\n[red]{failure.name}[/]: {failure.detail}\nlogs: {failure.logs}",
             highlight=False,
         )
     held = len(outcomes) - len(broken)
@@ -268,10 +274,12 @@ def _table(chosen: Sequence[Scenario], outcomes: dict[str, Outcome]) -> Table:
     table = Table(
         "row", "what breaks, and what must come of it", "what came of it", "s"
     )
-    for each in chosen:
-        outcome = outcomes[each.name]
-        shown = outcome.detail if outcome.passed else "[red]broken[/]"
-        table.add_row(each.row, each.claim, shown, f"{outcome.seconds:.0f}")
+    for scenario in chosen:
+        outcome = outcomes[scenario.name]
+        detail = outcome.detail if outcome.passed else "[red]broken[/]"
+        table.add_row(
+            scenario.row, scenario.claim, detail, f"{outcome.seconds:.0f}"
+        )
     return table
 
 
@@ -281,12 +289,16 @@ def _options(argv: Sequence[str] | None) -> argparse.Namespace:
         "names", nargs="*", metavar="NAME", help="scenarios; all if none"
     )
     kind = parser.add_mutually_exclusive_group()
-    for name, kinds, about in (
+    for name, kinds, help_text in (
         ("--smoke", [True], "the quick ones"),
         ("--rest", [False], "all but the quick ones, which `make check` has"),
     ):
         kind.add_argument(
-            name, dest="smoke", action="store_const", const=kinds, help=about
+            name,
+            dest="smoke",
+            action="store_const",
+            const=kinds,
+            help=help_text,
         )
     parser.set_defaults(smoke=[True, False])
     parser.add_argument(

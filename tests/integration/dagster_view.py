@@ -56,9 +56,9 @@ class DagsterView:
         tags = {} if run_id is None else {"relay/run_id": run_id}
         if attempt is not None:
             tags["relay/attempt"] = str(attempt)
-        found = self._instance.get_runs(dg.RunsFilter(tags=tags))
+        runs = self._instance.get_runs(dg.RunsFilter(tags=tags))
         return [
-            run for run in found if run_id is None or run.parent_run_id is None
+            run for run in runs if run_id is None or run.parent_run_id is None
         ]
 
     def run(self, dagster_run_id: str) -> dg.DagsterRun | None:
@@ -83,19 +83,19 @@ class DagsterView:
             (entry.dagster_event, entry.user_message) for entry in entries
         )
         return "\n".join(
-            (event.message if event else None) or said or ""
-            for event, said in events
+            (event.message if event else None) or text or ""
+            for event, text in events
         )
 
     def pid(self, dagster_run_id: str) -> int | None:
         """Return the process that executes a Dagster run, once it has said so."""
         for entry in self._instance.all_logs(dagster_run_id):
             event = entry.dagster_event
-            found = _PID.search(
+            match = _PID.search(
                 (event.message if event else None) or entry.user_message or ""
             )
-            if found:
-                return int(found.group(1))
+            if match:
+                return int(match.group(1))
         return None
 
     def partitions(self) -> set[str]:

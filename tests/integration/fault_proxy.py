@@ -122,7 +122,8 @@ class FaultProxy:
     def clear(self) -> None:
         """Remove every rule; what is held goes on."""
         with self._lock:
-            rules, self._rules = self._rules, []
+            rules = self._rules
+            self._rules = []
         for rule in rules:
             rule.release()
 
@@ -130,13 +131,15 @@ class FaultProxy:
         self, service: str = "", operation: str = "", containing: str = ""
     ) -> list[Seen]:
         """Return the requests so far that fit, oldest first."""
-        wanted = Rule(
+        filter_rule = Rule(
             Action.HOLD,
             service,
             frozenset({operation} if operation else ()),
             _texts(containing),
         )
-        return [line for line in list(self.log) if wanted.fits(line.request)]
+        return [
+            line for line in list(self.log) if filter_rule.fits(line.request)
+        ]
 
     def start(self) -> Self:
         """Listen."""

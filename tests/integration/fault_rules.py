@@ -126,8 +126,9 @@ class Rule:
         self._released.set()
 
     def __str__(self) -> str:
-        what = "/".join(sorted(self.operations)) or "any request"
-        return f"rule '{self.action.value}' for {self.service or 'AWS'} {what} {self.containing}"
+        operations = "/".join(sorted(self.operations)) or "any request"
+        requests = f"{self.service or 'AWS'} {operations} {self.containing}"
+        return f"rule '{self.action.value}' for {requests}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,7 +179,8 @@ def _error(request: AwsRequest, status: int, code: str) -> Answer:
         )
     else:
         body = f"<Error><Code>{code}</Code><Message>by the fault proxy</Message></Error>"
-        kind, headers = "application/xml", []
+        kind = "application/xml"
+        headers = []
     if request.method == "HEAD":
         body = ""
     return Answer(status, [("Content-Type", kind), *headers], body.encode())

@@ -169,9 +169,9 @@ class Installation:
 
     def record(self, run_id: str) -> RunRecord:
         """Return a run's record, which must be there."""
-        found = self.aws.runs.get(run_id)
-        assert found is not None, f"run {run_id} has no record"
-        return found
+        record = self.aws.runs.get(run_id)
+        assert record is not None, f"run {run_id} has no record"
+        return record
 
     def shown(self, run_id: str) -> dict[str, Any]:
         """Return what ``GET /v1/runs/{run_id}`` answers."""
@@ -310,17 +310,17 @@ class Installation:
 
     def dead_letters(self) -> list[dict[str, Any]]:
         """Return body and attributes of every message in the DLQ, hiding none."""
-        found: dict[str, dict[str, Any]] = {}
-        wanted = sum(self.queue_counts(self.aws.queue.dlq_url))
+        letters: dict[str, dict[str, Any]] = {}
+        letter_count = sum(self.queue_counts(self.aws.queue.dlq_url))
         for _ in range(20):
             for message in peek_dead(self.aws.queue):
-                found[message.message_id] = {
+                letters[message.message_id] = {
                     "body": message.body,
                     **message.attributes,
                 }
-            if len(found) >= wanted:
+            if len(letters) >= letter_count:
                 break
-        return list(found.values())
+        return list(letters.values())
 
     def empty_dead_letters(self) -> None:
         """Take out what a scenario has brought into the DLQ and has looked at."""

@@ -21,9 +21,8 @@ def main() -> int:
     while True:
         for _ in range(take_due(platform)):
             print("started", flush=True)
-        time.sleep(
-            POLL_SECONDS
-        )  # the pace of a daemon; whoever started this ends it
+        # This is the pace of a daemon; whoever started this process ends it.
+        time.sleep(POLL_SECONDS)
 
 
 if __name__ == "__main__":

@@ -33,7 +33,7 @@ def config_document(tenant_id: str, **changes: Any) -> dict[str, Any]:
         )
         for vendor_id in VENDORS
     ]
-    wanted = {
+    settings = {
         "tenant_id": tenant_id,
         "pricing": {
             "base_margin_pct": "0.20",
@@ -52,7 +52,7 @@ def config_document(tenant_id: str, **changes: Any) -> dict[str, Any]:
         },
         **changes,
     }
-    return builders.config_document(*vendors, **wanted)
+    return builders.config_document(*vendors, **settings)
 
 
 @cache

@@ -80,5 +80,5 @@ def all_scenarios() -> dict[str, Scenario]:
 
 
 def _order(row: str) -> tuple[int, str]:
-    digits = "".join(each for each in row if each.isdigit())
+    digits = "".join(character for character in row if character.isdigit())
     return (int(digits) if digits else 1000, row)

@@ -58,20 +58,20 @@ def everything_settled(
     )
     wrong = [*_dead_letters(relay, allowed.dead)]
     records = [
-        each
-        for each in _records(relay)
-        if (each.run_id, each.revision) not in relay.seen
+        record
+        for record in _records(relay)
+        if (record.run_id, record.revision) not in relay.seen
     ]
     for record in records:
         wrong += _dagster_runs(relay, record, allowed)
         if not record.hidden:
             wrong += _artifacts(relay, record, allowed.few)
     wrong += [
-        f"{each.invariant}: {each.subject}: {each.message}"
-        for each in _broken(relay)
+        f"{finding.invariant}: {finding.subject}: {finding.message}"
+        for finding in _broken(relay)
     ]
     assert not wrong, "\n".join(wrong)
-    relay.seen.update((each.run_id, each.revision) for each in records)
+    relay.seen.update((record.run_id, record.revision) for record in records)
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,11 +116,11 @@ def _left_open(relay: Installation) -> Iterator[str]:
 def _dead_letters(
     relay: Installation, expected: Collection[str]
 ) -> Iterator[str]:
-    found = relay.dead_letters()
-    bodies = Counter(str(letter["body"]) for letter in found)
+    letters = relay.dead_letters()
+    bodies = Counter(str(letter["body"]) for letter in letters)
     if bodies != Counter(expected):
-        yield f"the DLQ holds {found}, expected {list(expected)}"
-    for letter in found:
+        yield f"the DLQ holds {letters}, expected {list(expected)}"
+    for letter in letters:
         if not letter.get("cause"):
             yield f"a dead letter has no cause: {letter}"
 
@@ -136,40 +136,50 @@ def _dagster_runs(
     runs = relay.dagster.runs(record.run_id)
     counts = Counter(int(run.tags["relay/attempt"]) for run in runs)
     for attempt in range(1, max([record.attempt, *counts], default=0) + 1):
-        wanted = {0 if (record.run_id, attempt) in allowed.deleted else 1}
+        expected_counts = {
+            0 if (record.run_id, attempt) in allowed.deleted else 1
+        }
         if (record.run_id, attempt) in allowed.doubled:
-            wanted = {2}
+            expected_counts = {2}
         if record.status is RunStatus.CANCELLED and attempt == record.attempt:
-            wanted.add(0)  # Cancelled between the dispatch and Dagster's run.
-        if attempt > record.attempt or counts[attempt] not in wanted:
+            # Cancelled between the dispatch and Dagster's run.
+            expected_counts.add(0)
+        if attempt > record.attempt or counts[attempt] not in expected_counts:
             yield f"attempt {attempt} of run {record.run_id} has {counts[attempt]} Dagster runs"
 
 
 def _artifacts(
     relay: Installation, record: RunRecord, few: Collection[str]
 ) -> Iterator[str]:
-    run, objects = f"run {record.run_id} ({record.status})", relay.aws.objects
-    found = objects.artifacts(record.run_id, record.tenant_id)
+    run = f"run {record.run_id} ({record.status})"
+    objects = relay.aws.objects
+    artifacts = objects.artifacts(record.run_id, record.tenant_id)
     for name, key in record.artifacts.items():
-        if found.get(name) != key:
+        if artifacts.get(name) != key:
             yield f"{run} has no artifact {name}, which its record names"
     if record.status is RunStatus.CANCELLED and record.attempt == 0:
-        if found:
-            yield f"{run} has artifacts, though nothing was dispatched: {sorted(found)}"
-    elif "run_summary" not in found:
+        if artifacts:
+            yield f"{run} has artifacts, though nothing was dispatched: {sorted(artifacts)}"
+    elif "run_summary" not in artifacts:
         yield f"{run} has no run summary"
     else:
-        summary = json.loads(objects.read(found["run_summary"]))
-        told = (summary["status"], summary["attempt"], summary["error_code"])
-        wanted = (str(record.status), record.attempt, record.error_code)
+        summary = json.loads(objects.read(artifacts["run_summary"]))
+        summary_facts = (
+            summary["status"],
+            summary["attempt"],
+            summary["error_code"],
+        )
+        expected_facts = (str(record.status), record.attempt, record.error_code)
         if record.hold is not None:
             # Whatever is decided later, the reports of a held run are never written again.
-            told, wanted = told[:1], ("HELD",)
+            summary_facts = summary_facts[:1]
+            expected_facts = ("HELD",)
         elif record.status is RunStatus.CANCELLED:
-            told, wanted = told[:1], wanted[:1]
-        if told != wanted:
-            yield f"{run} has a summary of {told}, not {wanted}"
-    yield from _outcome(relay, record, found, record.tenant_id in few)
+            summary_facts = summary_facts[:1]
+            expected_facts = expected_facts[:1]
+        if summary_facts != expected_facts:
+            yield f"{run} has a summary of {summary_facts}, not {expected_facts}"
+    yield from _outcome(relay, record, artifacts, record.tenant_id in few)
 
 
 def _outcome(
@@ -198,10 +208,8 @@ def _published(
     relay: Installation, record: RunRecord, has_others: bool
 ) -> Iterator[str]:
     """Say where the tenant's feed is not what the run's end has made of it."""
-    run, key = (
-        f"run {record.run_id} ({record.status})",
-        feed_copy_key(record, "csv"),
-    )
+    run = f"run {record.run_id} ({record.status})"
+    key = feed_copy_key(record, "csv")
     if record.status is RunStatus.HELD:
         if not relay.aws.objects.exists(key):
             yield f"{run} has no feed at {key} to be released"

@@ -37,7 +37,8 @@ from support.sample_uploads import upload_tenth
 
 TENANT = demo.TENANT
 RUNS = f"/v1/runs?tenant_id={TENANT}&limit=100"
-HOOKS, KEYS = f"/v1/tenants/{TENANT}/webhooks", f"/v1/tenants/{TENANT}/api-keys"
+HOOKS = f"/v1/tenants/{TENANT}/webhooks"
+KEYS = f"/v1/tenants/{TENANT}/api-keys"
 # What a daemon says while its code server starts, and a tick that its process ends beneath.
 _ROLLING = (
     "DagsterCodeLocationNotFoundError",
@@ -94,7 +95,8 @@ class Skew:
     """A stack whose processes change their release from phase to phase."""
 
     def __init__(self, console: Console, world: demo.World) -> None:
-        self.console, self.world = console, world
+        self.console = console
+        self.world = world
         self.held: Run | None = None
         self.ended: dict[str, str] = {}
 
@@ -130,11 +132,11 @@ class Skew:
             self.console, self.world, RunStatus.HELD
         )
         self.note(self.held)
-        found = {
+        statuses = {
             run["run_id"]: run["status"]
             for run in self.call("GET", RUNS, 200)["runs"]
         }
-        assert found == self.ended, (found, self.ended)
+        assert statuses == self.ended, (statuses, self.ended)
         for hook in self.call("GET", HOOKS, 200)["webhooks"]:
             self.call(
                 "PATCH",
@@ -142,7 +144,7 @@ class Skew:
                 200,
                 description="seen",
             )
-        assert len(self.call("GET", "/v1/audit", 200)["audit"]) > len(found)
+        assert len(self.call("GET", "/v1/audit", 200)["audit"]) > len(statuses)
 
     def release(self, held: Run) -> None:
         """Publish what a phase before has left held."""
@@ -174,23 +176,23 @@ class Skew:
 
     def complaints(self) -> list[str]:
         """Return the lines of the logs that tell of something that could not be read or done."""
-        found = []
+        problems = []
         for log in sorted(self.world.stack.logs.glob("*.log")):
             lines = log.read_text(errors="replace").splitlines()
             for place, line in enumerate(lines):
                 if any(word in line for word in _UNREADABLE):
                     # What was raised stands behind a traceback's lines, which are indented.
-                    rest = (
-                        each
-                        for each in lines[place + 1 :]
-                        if not each.startswith(" ")
+                    following = (
+                        line
+                        for line in lines[place + 1 :]
+                        if not line.startswith(" ")
                     )
-                    raised = next(rest, "") if "Traceback" in line else ""
+                    raised = next(following, "") if "Traceback" in line else ""
                     if not any(word in line + raised for word in _ROLLING):
-                        found.append(
+                        problems.append(
                             f"{log.name}: {line[:300]} {raised[:300]}".rstrip()
                         )
-        return found
+        return problems
 
 
 def main(arguments: list[str]) -> int:
@@ -198,13 +200,15 @@ def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("base", help="the commit of the other release")
     commit = parser.parse_args(arguments).base
-    console, here = Console(highlight=False, soft_wrap=True), PROJECT_ROOT
+    console = Console(highlight=False, soft_wrap=True)
+    here = PROJECT_ROOT
     with (
         checkout(commit) as base,
         tempfile.TemporaryDirectory(prefix="relay-skew-") as home,
         demo.started_world(console, OlderStack(Path(home))) as world,
     ):
-        skew, begun = Skew(console, world), time.monotonic()
+        skew = Skew(console, world)
+        started = time.monotonic()
         # Forward, code before API; then all the way back; then the API first, which none should.
         phases = [
             (base, base),
@@ -221,7 +225,7 @@ def main(arguments: list[str]) -> int:
             skew.roll(api=api, code=code)
             skew.play()
             console.print(
-                f"all {len(skew.ended)} runs read, {time.monotonic() - begun:.0f} s"
+                f"all {len(skew.ended)} runs read, {time.monotonic() - started:.0f} s"
             )
         complaints = skew.complaints()
         for line in complaints:

@@ -33,8 +33,12 @@ from support.sample_uploads import upload_tenth
 
 WATCHED = {DAEMON: "daemon", CODE: "code server and sender", API: "API"}
 COLOURS = ("#4c78a8", "#f58518", "#54a24b")
-MAX_GROWTH_PCT, WARM_MINUTES, SAMPLE_SECONDS = 5.0, 10.0, 5.0
-WIDTH, HEIGHT, MARGIN = 900, 420, 60
+MAX_GROWTH_PCT = 5.0
+WARM_MINUTES = 10.0
+SAMPLE_SECONDS = 5.0
+WIDTH = 900
+HEIGHT = 420
+MARGIN = 60
 PATHS = (
     f"/v1/tenants/{demo.TENANT}",
     f"/v1/runs?tenant_id={demo.TENANT}",
@@ -54,7 +58,9 @@ def resident_mib(pid: int) -> float:
 
 def soak(console: Console, world: demo.World, minutes: float) -> Samples:
     """Keep the stack busy; return what its processes took."""
-    stack, samples, begun = world.stack, Samples(), time.monotonic()
+    stack = world.stack
+    samples = Samples()
+    started = time.monotonic()
     hook = {
         "url": "http://127.0.0.1:9/hook",
         "events": ["run.succeeded", "run.held"],
@@ -66,8 +72,9 @@ def soak(console: Console, world: demo.World, minutes: float) -> Samples:
         for name in WATCHED
         if (process := stack.services[name].process)
     }
-    run_id, runs = "", 0
-    while (now := (time.monotonic() - begun) / 60) < minutes:
+    run_id = ""
+    runs = 0
+    while (now := (time.monotonic() - started) / 60) < minutes:
         if not run_id or api.run(run_id).run.has_ended:
             runs += 1
             upload = upload_tenth if runs % 5 == 0 else demo.upload_samples
@@ -78,28 +85,25 @@ def soak(console: Console, world: demo.World, minutes: float) -> Samples:
         samples.append(
             (now, {name: resident_mib(pid) for name, pid in pids.items()})
         )
-        time.sleep(
-            SAMPLE_SECONDS
-        )  # the pace of the samples; nothing is waited for
+        # This is the pace of the samples; nothing is waited for.
+        time.sleep(SAMPLE_SECONDS)
     console.print(f"{runs} runs in {minutes:g} minutes")
     return samples
 
 
 def growth(samples: Samples, name: str, warm: float) -> float:
     """Return by how many per cent a process has grown since it was warm, by medians of a tenth."""
-    late = [taken[name] for minute, taken in samples if minute >= warm]
+    late = [sizes[name] for minute, sizes in samples if minute >= warm]
     part = max(len(late) // 10, 1)
-    first, last = (
-        statistics.median(late[:part]),
-        statistics.median(late[-part:]),
-    )
+    first = statistics.median(late[:part])
+    last = statistics.median(late[-part:])
     return 100 * (last - first) / first
 
 
 def plot(samples: Samples, grown: Mapping[str, float]) -> str:
     """Return the samples as a picture (SVG), a line for each process."""
     end = max(samples[-1][0], 0.1)
-    top = 1.1 * max(max(taken.values()) for _, taken in samples)
+    top = 1.1 * max(max(sizes.values()) for _, sizes in samples)
     lines = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" '
         'font-family="sans-serif" font-size="13">',
@@ -113,7 +117,7 @@ def plot(samples: Samples, grown: Mapping[str, float]) -> str:
         lines.append(f'<text x="5" y="{y:.0f}">{fraction * top:.0f} MiB</text>')
     for number, (name, label) in enumerate(WATCHED.items()):
         dots = (
-            _place(minute, taken[name], end, top) for minute, taken in samples
+            _place(minute, sizes[name], end, top) for minute, sizes in samples
         )
         points = " ".join(f"{x:.1f},{y:.1f}" for x, y in dots)
         colour = COLOURS[number]
@@ -141,8 +145,8 @@ def write(samples: Samples, grown: Mapping[str, float], folder: Path) -> Path:
         rows = csv.writer(file)
         rows.writerow(["minute", *WATCHED])
         rows.writerows(
-            [f"{at:.2f}", *(f"{taken[each]:.1f}" for each in WATCHED)]
-            for at, taken in samples
+            [f"{at:.2f}", *(f"{sizes[name]:.1f}" for name in WATCHED)]
+            for at, sizes in samples
         )
     picture = folder / "soak.svg"
     picture.write_text(plot(samples, grown))
@@ -154,10 +158,8 @@ def main(arguments: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--minutes", type=float, default=60.0)
     minutes = parser.parse_args(arguments).minutes
-    console, warm = (
-        Console(highlight=False, soft_wrap=True),
-        min(WARM_MINUTES, minutes / 3),
-    )
+    console = Console(highlight=False, soft_wrap=True)
+    warm = min(WARM_MINUTES, minutes / 3)
     with (
         tempfile.TemporaryDirectory(prefix="relay-soak-") as home,
         demo.started_world(
@@ -168,7 +170,8 @@ def main(arguments: Sequence[str]) -> int:
     grown = {name: growth(samples, name, warm) for name in WATCHED}
     picture = write(samples, grown, PROJECT_ROOT / "out")
     for name, label in WATCHED.items():
-        first, last = samples[0][1][name], samples[-1][1][name]
+        first = samples[0][1][name]
+        last = samples[-1][1][name]
         console.print(
             f"{label}: {first:.0f} MiB at first, {last:.0f} in the end; "
             f"{grown[name]:+.1f} % since minute {warm:g}"

@@ -14,18 +14,18 @@ SMOKE = 6
 
 def test_every_row_of_the_document_has_a_scenario() -> None:
     rows = set(re.findall(r"^\| (\d+) \|", DOCUMENT.read_text(), re.MULTILINE))
-    assert {each.row for each in all_scenarios().values()} - {
+    assert {scenario.row for scenario in all_scenarios().values()} - {
         UNDISTURBED
     } == rows
 
 
 def test_smoke_is_six_scenarios() -> None:
-    assert sum(each.smoke for each in all_scenarios().values()) == SMOKE
+    assert sum(scenario.smoke for scenario in all_scenarios().values()) == SMOKE
 
 
 def test_every_scenario_claims_something() -> None:
     assert [
-        each.name
-        for each in all_scenarios().values()
-        if not each.claim.endswith(".")
+        scenario.name
+        for scenario in all_scenarios().values()
+        if not scenario.claim.endswith(".")
     ] == []

@@ -50,32 +50,32 @@ def demo(tmp_path: Path, temporary: Path) -> Iterator[subprocess.Popen[str]]:
 
 def left_running(temporary: Path) -> list[str]:
     """Return the commands of processes that work in a folder of the demo's, or name it."""
-    found = []
+    commands = []
     for process in Path("/proc").glob("[0-9]*"):
         # It may end meanwhile, or be somebody else's.
         with contextlib.suppress(OSError):
             command = (process / "cmdline").read_text().replace("\0", " ")
             if str(temporary) in f"{command} {(process / 'cwd').readlink()}":
-                found.append(command)
-    return found
+                commands.append(command)
+    return commands
 
 
 def test_the_demo_ends_with_a_feed_and_leaves_nothing_behind(
     demo: subprocess.Popen[str], temporary: Path, tmp_path: Path
 ) -> None:
-    told, _ = demo.communicate(timeout=240)
-    assert demo.returncode == 0, told
+    output, _ = demo.communicate(timeout=240)
+    assert demo.returncode == 0, output
     for part in (
         "COMPLETE",
         "The merged feed",
         "Rejected rows by cause",
         "Where to look",
     ):
-        assert part in told
+        assert part in output
     assert re.search(
-        r"^  Page +http://127\.0\.0\.1:\d+/app$", told, re.MULTILINE
+        r"^  Page +http://127\.0\.0\.1:\d+/app$", output, re.MULTILINE
     )
-    assert re.search(r"^  Key +rk_\w{16}_[\w-]{43}$", told, re.MULTILINE)
+    assert re.search(r"^  Key +rk_\w{16}_[\w-]{43}$", output, re.MULTILINE)
     for part in (
         "trigger upload",
         "The run is HELD",
@@ -89,8 +89,8 @@ def test_the_demo_ends_with_a_feed_and_leaves_nothing_behind(
         "Delivered to sftp://shop@127.0.0.1:",
         "marketplace-1.csv",
     ):
-        assert part in told
-    assert "relay feed release " in told
+        assert part in output
+    assert "relay feed release " in output
     (feed,) = (tmp_path / "out").glob("*/merged_inventory.csv")
     assert feed.read_text("utf-8").startswith("sku,vendor_id,")
     assert left_running(temporary) == []
@@ -109,7 +109,7 @@ def test_a_demo_that_is_told_to_end_leaves_nothing_behind(
             break
     for number in told_by:
         demo.send_signal(number)
-    told, _ = demo.communicate(timeout=60)
-    assert demo.returncode == 130, told
+    output, _ = demo.communicate(timeout=60)
+    assert demo.returncode == 130, output
     assert left_running(temporary) == []
     assert list(temporary.iterdir()) == []

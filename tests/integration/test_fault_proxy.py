@@ -52,7 +52,7 @@ def client(
 
 def keys(proxy: FaultProxy, prefix: str) -> list[str]:
     listed = client(proxy, "s3").list_objects_v2(Bucket=BUCKET, Prefix=prefix)
-    return [each["Key"] for each in listed.get("Contents", [])]
+    return [item["Key"] for item in listed.get("Contents", [])]
 
 
 def make_table(proxy: FaultProxy, name: str) -> None:
@@ -255,12 +255,12 @@ def test_the_log_tells_service_operation_and_outcome(proxy: FaultProxy) -> None:
     client(proxy, "cloudwatch").put_metric_data(
         Namespace="N", MetricData=[{"MetricName": "WorkerError", "Value": 1}]
     )
-    seen = [
+    outcomes = [
         (line.request.service, line.request.operation, line.outcome)
         for line in proxy.log
     ]
-    assert ("s3", "PutObject", "200") in seen
-    assert ("cloudwatch", "PutMetricData", "200") in seen
+    assert ("s3", "PutObject", "200") in outcomes
+    assert ("cloudwatch", "PutMetricData", "200") in outcomes
 
 
 def test_a_request_without_an_upstream_is_dropped() -> None:

@@ -20,7 +20,7 @@ from support.nginx_server import nginx
 pytestmark = pytest.mark.integration
 PUBLIC = "https://relay.example.com"
 FEED = b"sku,price\n" + b"".join(
-    b"A-%d,%d.50\n" % (each, each) for each in range(5000)
+    b"A-%d,%d.50\n" % (number, number) for number in range(5000)
 )
 ASKED: tuple[dict[str, str], ...] = (
     {},
@@ -70,10 +70,10 @@ def sides(
         feed = platform.runs.feed(TENANT)
         assert feed is not None
         server.put("feed.csv", FEED, feed.in_force.published_at.timestamp())
-        made = world.client.post(
+        created = world.client.post(
             f"/v1/tenants/{TENANT}/feed-links", json={"name": "shop"}
         ).json()
-        link = Side(world.with_key(None), made["url"].removeprefix(PUBLIC))
+        link = Side(world.with_key(None), created["url"].removeprefix(PUBLIC))
         with httpx.Client(trust_env=False) as client:
             yield link, Side(client, server.url())
 
@@ -82,7 +82,8 @@ class Side:
     """One of both, and how it is asked."""
 
     def __init__(self, client: httpx.Client, url: str) -> None:
-        self._client, self._url = client, url
+        self._client = client
+        self._url = url
         head = client.head(url).headers
         modified = parsedate_to_datetime(head["last-modified"])
         self._words = {
@@ -108,7 +109,7 @@ class Side:
             return got.status_code, got.headers["content-range"]
         return (
             got.status_code,
-            [(each, got.headers.get(each)) for each in COMPARED],
+            [(header, got.headers.get(header)) for header in COMPARED],
             got.content,
         )
 

@@ -45,7 +45,7 @@ def test_a_file_is_sent_again_once_it_was_written_again(
         server.put("feed.csv", CSV + b"B1,1\n", 1_700_000_200)
         assert world.pull(after=HOUR).last_success_at == NOON + 3 * HOUR
         assert world.uploads() == [CSV, CSV + b"B1,1\n"]
-        assert [each.split()[0] for each in server.log()] == [
+        assert [line.split()[0] for line in server.log()] == [
             "200",
             "304",
             "200",
@@ -81,11 +81,11 @@ def test_a_file_is_the_same_whether_it_is_packed_on_the_way_or_not(
 def test_who_has_no_password_or_another_is_not_let_in(
     world: PullsWorld, tmp_path: Path
 ) -> None:
-    asked = ["openssl", "passwd", "-apr1", "pass w0rd"]
-    kept = subprocess.run(
-        asked, check=True, capture_output=True, text=True
+    command = ["openssl", "passwd", "-apr1", "pass w0rd"]
+    password_hash = subprocess.run(
+        command, check=True, capture_output=True, text=True
     ).stdout
-    (tmp_path / "users").write_text(f"acme:{kept}")
+    (tmp_path / "users").write_text(f"acme:{password_hash}")
     settings = f'auth_basic "Feeds"; auth_basic_user_file {tmp_path}/users;'
     with nginx(tmp_path, settings) as server:
         server.put("feed.csv", CSV)
@@ -113,7 +113,7 @@ def test_a_way_to_a_log_in_page_is_no_file(
         error = world.pull().last_error
         assert error is not None
         assert "is an HTML page" in error
-        assert [each.split()[0] for each in server.log()] == ["302", "200"]
+        assert [line.split()[0] for line in server.log()] == ["302", "200"]
     assert (world.files(), world.staged()) == ([], [])
 
 

@@ -16,8 +16,10 @@ SCENARIOS = all_scenarios()
 def _parameters() -> list[object]:
     kinds = {True: pytest.mark.smoke, False: pytest.mark.chaos}
     return [
-        pytest.param(each.name, marks=kinds[each.smoke], id=each.name)
-        for each in SCENARIOS.values()
+        pytest.param(
+            scenario.name, marks=kinds[scenario.smoke], id=scenario.name
+        )
+        for scenario in SCENARIOS.values()
     ]
 
 
@@ -31,8 +33,8 @@ def outcomes(request: pytest.FixtureRequest) -> Mapping[str, chaos.Outcome]:
         and item.function is test_the_scenario_holds
     ]
     return {
-        each.name: each
-        for each in chaos.run(chosen, lanes=chaos.LANES, tell=_tell)
+        outcome.name: outcome
+        for outcome in chaos.run(chosen, lanes=chaos.LANES, tell=_tell)
     }
 
 

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -28,7 +29,8 @@ from support.pulls_world import CSV, PullsWorld, pull_all, series_config
 pytestmark = pytest.mark.integration
 HOUR = timedelta(hours=1)
 GIBIBYTES = 1 << 30
-USER, PASSWORD = "granite", "pass w0rd"
+USER = "granite"
+PASSWORD = "pass w0rd"
 _WITH_USER = (
     'mount --bind "$1" /etc/passwd && mount --bind "$2" /etc/shadow && '
     'shift 2 && exec "$@"'
@@ -90,13 +92,13 @@ def _with_user(folder: Path, command: list[str]) -> list[str]:
     What it has in place of ``/etc/passwd`` and ``/etc/shadow`` is seen by it alone. The user may
     read all that the caller may.
     """
-    asked = ["openssl", "passwd", "-6", "-stdin"]
-    kept = subprocess.run(
-        asked, input=PASSWORD, check=True, capture_output=True, text=True
+    openssl = ["openssl", "passwd", "-6", "-stdin"]
+    password_hash = subprocess.run(
+        openssl, input=PASSWORD, check=True, capture_output=True, text=True
     ).stdout
     lines = {
         "passwd": f"{USER}:x:0:0::/:/bin/sh\n",
-        "shadow": f"{USER}:{kept.strip()}:::::::\n",
+        "shadow": f"{USER}:{password_hash.strip()}:::::::\n",
     }
     for name, line in lines.items():
         (folder / name).write_text(Path("/etc", name).read_text() + line)
@@ -121,7 +123,8 @@ def sshd(tmp_path: Path) -> Iterator[Sshd]:
         "this test needs root: sshd asks for a user's password for nobody else"
     )
     Path("/run/sshd").mkdir(exist_ok=True)
-    folder, port = tmp_path / "out", free_port()
+    folder = tmp_path / "out"
+    port = free_port()
     folder.mkdir()
     _, host_line = _key(tmp_path, "host")
     user_key, user_line = _key(tmp_path, "user")
@@ -157,13 +160,13 @@ def store(
 ) -> None:
     value = SecretValue(secret or sshd.user_key, f"127.0.0.1:{sshd.port}")
     world.platform.secrets.put(world.tenant_id, "granite", value)
-    given = {
+    pull = {
         "url": sshd.url,
         "secret": "granite",
         "host_key": sshd.host_key,
         "settle_seconds": 0,
     }
-    world.store({**given, **changes})
+    world.store({**pull, **changes})
 
 
 def test_a_key_lets_in_and_the_file_is_pulled(
@@ -251,8 +254,8 @@ def _sending(process_id: int) -> list[int]:
     below = [*_below(process_id)]
     written = (Path(f"/proc/{pid}/io").read_text() for pid in below)
     sent = (
-        int(re.search(r"^wchar: (\d+)$", each, re.MULTILINE)[1])
-        for each in written
+        int(re.search(r"^wchar: (\d+)$", text, re.MULTILINE)[1])
+        for text in written
     )
     return below if max(sent, default=0) > 1 << 20 else []
 
@@ -284,6 +287,27 @@ def test_a_sparse_file_of_two_gibibytes_is_too_large_before_it_is_read(
     assert world.staged() == []
 
 
+class Supplier:
+    """A vendor that puts files on its server, with the time of the world."""
+
+    def __init__(self, world: PullsWorld, sshd: Sshd) -> None:
+        self._world = world
+        self._sshd = sshd
+        # The bodies of the files that are to be pulled, oldest first.
+        self.bodies: list[bytes] = []
+
+    def send(self, name: str) -> None:
+        body = CSV + f"{name},{len(self.bodies)}\n".encode()
+        path = self._sshd.put(f"{name}.csv", body)
+        at = int(self._world.clock().timestamp())
+        os.utime(path, (at, at))
+        self.bodies.append(body)
+
+    def send_after_five_minutes(self, number: int) -> None:
+        self._world.clock.advance(seconds=300)
+        self.send(f"delta-{number:03}")
+
+
 def test_no_delta_is_lost_while_either_side_is_down_and_their_order_is_kept(
     world: PullsWorld, sshd: Sshd
 ) -> None:
@@ -297,51 +321,42 @@ def test_no_delta_is_lost_while_either_side_is_down_and_their_order_is_kept(
         every_minutes=5,
     )
     world.store_document(config)
-    bodies: list[bytes] = []
-
-    def send(name: str) -> None:
-        """Put a file where the vendor puts it, with the time of the world."""
-        body = CSV + f"{name},{len(bodies)}\n".encode()
-        path = sshd.put(f"{name}.csv", body)
-        at = int(world.clock().timestamp())
-        os.utime(path, (at, at))
-        bodies.append(body)
-
-    send("full-1")
-    send("other")
-    bodies.pop()
-    world.clock.advance(seconds=300)
-    send("delta-000")
+    supplier = Supplier(world, sshd)
+    supplier.send("full-1")
+    supplier.send("other")
+    supplier.bodies.pop()
+    supplier.send_after_five_minutes(0)
     world.pull()
-    assert world.uploads() == bodies
+    assert world.uploads() == supplier.bodies
 
     sshd.stop()
     # Names do not tell the order, but times do.
     for number in range(12, 0, -1):
-        world.clock.advance(seconds=300)
-        send(f"delta-{number:03}")
+        supplier.send_after_five_minutes(number)
         world.pull()
     state = world.state()
     assert state.failures > 1
-    assert world.uploads() == bodies[:2]
+    assert world.uploads() == supplier.bodies[:2]
     sshd.start()
     state = world.pull(after=HOUR)
     assert (state.failures, state.last_error) == (0, None)
-    assert world.uploads() == bodies
+    assert world.uploads() == supplier.bodies
 
     for number in range(20, 32):
-        world.clock.advance(seconds=300)
-        send(f"delta-{number:03}")
+        supplier.send_after_five_minutes(number)
     world.pull()
-    assert world.uploads() == bodies
+    assert world.uploads() == supplier.bodies
+    assert files_of_a_run(world, config) == supplier.bodies
 
-    # A run reads them in this order, too.
+
+def files_of_a_run(world: PullsWorld, config: dict[str, Any]) -> list[bytes]:
+    """Return the vendor's files in the order in which a run would read them."""
     (tenant_input,) = inputs_of(load_config(config)).values()
     stored = world.platform.objects.list_objects(f"{tenant_input.prefix}")
-    chosen = tenant_input.part.chosen(stored)
-    assert [
-        world.platform.objects.read(upload.key) for upload in chosen
-    ] == bodies
+    return [
+        world.platform.objects.read(upload.key)
+        for upload in tenant_input.part.chosen(stored)
+    ]
 
 
 # --- deliveries -----------------------------------------------------------------------------------

@@ -24,12 +24,12 @@ def wait_for(
     """
     deadline = time.monotonic() + within
     while True:
-        found = look()
-        if found:
-            return found
+        result = look()
+        if result:
+            return result
         if time.monotonic() > deadline:
             raise AssertionError(
-                f"not within {within:.0f} s: {what}; at last: {found!r}"
+                f"not within {within:.0f} s: {what}; at last: {result!r}"
             )
         time.sleep(every)
 
@@ -42,9 +42,9 @@ def stays(what: str, look: Callable[[], object], *, seconds: float) -> None:
     """
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
-        found = look()
-        if not found:
+        result = look()
+        if not result:
             raise AssertionError(
-                f"did not hold for {seconds:.0f} s: {what}; it was {found!r}"
+                f"did not hold for {seconds:.0f} s: {what}; it was {result!r}"
             )
         time.sleep(POLL_SECONDS)

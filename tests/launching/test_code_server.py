@@ -144,7 +144,7 @@ def test_the_warm_process_ends_with_the_code_server(
     stack: Stack,
     number: signal.Signals,
 ) -> None:
-    ended = os.pidfd_open(warm_pid(stack))
+    process_fd = os.pidfd_open(warm_pid(stack))
     os.kill(code_server_pid(stack), number)
-    assert connection.wait([ended], SECONDS)
-    os.close(ended)
+    assert connection.wait([process_fd], SECONDS)
+    os.close(process_fd)

@@ -27,7 +27,7 @@ print(*sorted({"pandas", "pandera", "pyarrow.dataset"} - set(sys.modules)))
 
 
 def printed(program: str) -> str:
-    ended = subprocess.run(
+    process = subprocess.run(
         [sys.executable, "-c", program],
         env={
             **os.environ,
@@ -37,7 +37,7 @@ def printed(program: str) -> str:
         text=True,
         check=True,
     )
-    return ended.stdout.strip()
+    return process.stdout.strip()
 
 
 @pytest.mark.parametrize("starts_warm", [True, False])

@@ -117,9 +117,9 @@ def started_until_told(context: WarmContext) -> tuple[WarmProcess, Connection]:
 
 
 def wait_for_end(pid: int) -> None:
-    ended = os.pidfd_open(pid)
-    assert connection.wait([ended], SECONDS)
-    os.close(ended)
+    process_fd = os.pidfd_open(pid)
+    assert connection.wait([process_fd], SECONDS)
+    os.close(process_fd)
 
 
 def test_a_process_is_forked_with_all_code_and_one_thread(
@@ -232,14 +232,14 @@ def test_a_process_with_threads_is_never_a_warm_one() -> None:
         "threading.Thread(target=time.sleep, args=(600,), daemon=True).start()\n"
         "import relay_dagster.launching.warm_start"
     )
-    ended = subprocess.run(
+    process = subprocess.run(
         [sys.executable, "-c", program],
         capture_output=True,
         text=True,
         check=False,
     )
-    assert ended.returncode == 1
-    assert "a library started a thread" in ended.stderr
+    assert process.returncode == 1
+    assert "a library started a thread" in process.stderr
 
 
 @pytest.mark.parametrize("platform", ["darwin", "win32"])

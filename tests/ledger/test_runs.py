@@ -150,9 +150,9 @@ def test_a_key_leaves_no_trace_where_the_tenant_is_busy(
 def test_reserving_the_same_run_again_finds_what_got_through(
     ledger: RunLedger,
 ) -> None:
-    wanted = request()
-    first = ledger.reserve(wanted)
-    assert ledger.reserve(wanted) == first
+    new_run = request()
+    first = ledger.reserve(new_run)
+    assert ledger.reserve(new_run) == first
 
 
 def test_a_tombstone_is_hidden_final_and_frees_tenant_and_key(
@@ -182,9 +182,9 @@ def test_a_run_whose_message_arrived_after_all_gets_no_tombstone(
 ) -> None:
     record = reserved(ledger)
     dispatched(ledger, record)
-    kept = ledger.tombstone(record.run_id)
-    assert not kept.hidden
-    assert kept.is_dispatched
+    record_now = ledger.tombstone(record.run_id)
+    assert not record_now.hidden
+    assert record_now.is_dispatched
 
 
 def test_noting_the_send_keeps_the_handle_of_a_message_that_was_already_received(
@@ -294,7 +294,8 @@ def test_jobs_for_a_busy_tenant_wait_and_run_one_after_the_other(
 def test_a_job_that_waits_makes_its_tenant_busy_for_new_requests(
     ledger: RunLedger,
 ) -> None:
-    first, second = ledger.adopt(job()), ledger.adopt(job())
+    first = ledger.adopt(job())
+    second = ledger.adopt(job())
     ledger.request_cancel(first.run_id)
     with pytest.raises(TenantBusyError) as caught:
         ledger.reserve(request())
@@ -431,14 +432,17 @@ def test_a_success_frees_the_tenant_and_moves_its_feed(
         feed_key="k",
         feed_sha256="ab12",
     )
-    done = platform.ledger.succeed(record.fence, outcome)
-    assert (done.status, done.stage, done.failed_stage) == (
+    succeeded = platform.ledger.succeed(record.fence, outcome)
+    assert (succeeded.status, succeeded.stage, succeeded.failed_stage) == (
         RunStatus.SUCCEEDED,
         Stage.COMPLETE,
         None,
     )
-    assert (done.finished_at, done.counts["record_count"]) == (clock.now, 5)
-    assert platform.runs.get(record.run_id) == done
+    assert (succeeded.finished_at, succeeded.counts["record_count"]) == (
+        clock.now,
+        5,
+    )
+    assert platform.runs.get(record.run_id) == succeeded
     assert platform.runs.lock("acme").active_run_id is None
     feed = platform.runs.feed("acme")
     assert feed is not None
@@ -681,10 +685,10 @@ def test_an_attempt_that_nobody_claimed_can_be_lost(ledger: RunLedger) -> None:
 def test_an_attempt_that_was_claimed_meanwhile_is_not_lost(
     ledger: RunLedger,
 ) -> None:
-    seen = dispatched(ledger, reserved(ledger))
-    ledger.claim(seen.run_id, 1, "dagster-1")
+    stale_record = dispatched(ledger, reserved(ledger))
+    ledger.claim(stale_record.run_id, 1, "dagster-1")
     with pytest.raises(FenceLostError):
-        ledger.lose_attempt(seen, "dagster_run_gone", "no Dagster run")
+        ledger.lose_attempt(stale_record, "dagster_run_gone", "no Dagster run")
 
 
 FINAL: list[tuple[str, Callable[[RunLedger, RunRecord], object]]] = [
@@ -729,12 +733,12 @@ def test_a_run_whose_lock_was_taken_away_by_hand_ends_all_the_same(
     platform.clients.dynamodb.delete_item(
         TableName=platform.settings.runs_table, Key={"pk": {"S": "LOCK#acme"}}
     )
-    other = platform.ledger.reserve(request()).record
+    other_record = platform.ledger.reserve(request()).record
     assert (
         platform.ledger.request_cancel(stuck.run_id).status
         is RunStatus.CANCELLED
     )
-    assert platform.runs.lock("acme").holder == other.run_id
+    assert platform.runs.lock("acme").holder == other_record.run_id
 
 
 def test_poison_is_acknowledged_once_it_is_in_the_dlq(
@@ -801,35 +805,37 @@ def test_a_record_that_is_known_is_written_without_being_read(
     record = ledger.enter_stage(
         record.fence, Stage.NORMALIZE, cached_record=record
     )
-    done = ledger.succeed(record.fence, Outcome(), cached_record=record)
+    succeeded = ledger.succeed(record.fence, Outcome(), cached_record=record)
     assert runs.reads == 0
-    assert done == platform.runs.get(record.run_id)
+    assert succeeded == platform.runs.get(record.run_id)
 
 
 def test_a_run_on_its_way_to_dagster_is_not_read_by_those_who_know_it(
     platform: Platform,
 ) -> None:
     ledger, runs = counted(platform)
-    known = reserved(platform.ledger)
-    known = ledger.messages.mark_sent(known.run_id, "m1", cached_record=known)
-    known = ledger.dispatch(
-        known.run_id,
+    record = reserved(platform.ledger)
+    record = ledger.messages.mark_sent(
+        record.run_id, "m1", cached_record=record
+    )
+    record = ledger.dispatch(
+        record.run_id,
         1,
         message_id="m1",
         receipt_handle="h1",
-        cached_record=known,
+        cached_record=record,
     )
     assert runs.reads == 0
-    assert known == platform.runs.get(known.run_id)
+    assert record == platform.runs.get(record.run_id)
 
 
 def test_a_message_that_is_received_before_its_sender_notes_it_keeps_its_attempt(
     platform: Platform,
 ) -> None:
-    known = reserved(platform.ledger)
-    dispatched(platform.ledger, known)
+    record = reserved(platform.ledger)
+    dispatched(platform.ledger, record)
     noted = platform.ledger.messages.mark_sent(
-        known.run_id, "m1", cached_record=known
+        record.run_id, "m1", cached_record=record
     )
     assert (noted.attempt, noted.receipt_handle) == (1, "h1")
 
@@ -838,10 +844,10 @@ def test_a_record_that_has_changed_while_it_was_known_is_read_again(
     platform: Platform,
 ) -> None:
     ledger, runs = counted(platform)
-    known = running(platform.ledger)
-    platform.ledger.messages.note_receive(known.run_id, "m", "a newer handle")
+    record = running(platform.ledger)
+    platform.ledger.messages.note_receive(record.run_id, "m", "a newer handle")
     after = ledger.enter_stage(
-        known.fence, Stage.NORMALIZE, cached_record=known
+        record.fence, Stage.NORMALIZE, cached_record=record
     )
     assert (runs.reads, after.receipt_handle) == (1, "a newer handle")
 
@@ -849,24 +855,24 @@ def test_a_record_that_has_changed_while_it_was_known_is_read_again(
 def test_a_known_record_does_not_get_past_the_fence_or_a_cancel(
     platform: Platform,
 ) -> None:
-    known = running(platform.ledger)
-    platform.ledger.request_cancel(known.run_id)
+    record = running(platform.ledger)
+    platform.ledger.request_cancel(record.run_id)
     with pytest.raises(CancelRequestedError):
-        platform.ledger.succeed(known.fence, Outcome(), cached_record=known)
-    platform.ledger.cancel(known.run_id)
+        platform.ledger.succeed(record.fence, Outcome(), cached_record=record)
+    platform.ledger.cancel(record.run_id)
     with pytest.raises(FenceLostError):
         platform.ledger.enter_stage(
-            known.fence, Stage.NORMALIZE, cached_record=known
+            record.fence, Stage.NORMALIZE, cached_record=record
         )
 
 
 def test_entering_the_stage_that_a_run_is_in_looks_at_the_fence(
     platform: Platform,
 ) -> None:
-    known = running(platform.ledger)
-    platform.ledger.retry_later(known.fence, "throttled", "slow down")
+    record = running(platform.ledger)
+    platform.ledger.retry_later(record.fence, "throttled", "slow down")
     with pytest.raises(FenceLostError):
-        platform.ledger.enter_stage(known.fence, known.stage)
+        platform.ledger.enter_stage(record.fence, record.stage)
 
 
 def test_reports_are_noted_on_a_final_run(ledger: RunLedger) -> None:

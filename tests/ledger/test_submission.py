@@ -97,7 +97,8 @@ def config_of(*vendor_ids: str, version: int = 4) -> Configs:
 
 def submission(platform: Platform, **parts: Any) -> Submission:
     """Return a submission over embedded records, with a queue that answers and no pause."""
-    queue, pauses = parts.pop("queue", Queue()), parts.pop("pauses", Pauses())
+    queue = parts.pop("queue", Queue())
+    pauses = parts.pop("pauses", Pauses())
     plain = Submission(
         platform.ledger, queue.send, pauses.of, config_of("vendor_1")
     )
@@ -286,28 +287,30 @@ def test_a_run_that_was_never_sent_is_sent_after_a_minute_and_once(
 ) -> None:
     queue = Queue()
     late = submission(platform, queue=queue)
-    wanted = NewRun(run_id=str(uuid.uuid4()), tenant_id="acme", request_id="q1")
-    record = platform.ledger.reserve(wanted).record
+    new_run = NewRun(
+        run_id=str(uuid.uuid4()), tenant_id="acme", request_id="q1"
+    )
+    record = platform.ledger.reserve(new_run).record
     with pytest.raises(TransitionRefusedError):
-        late.send_unsent(wanted.run_id)
+        late.send_unsent(new_run.run_id)
     clock.advance(seconds=60)
-    assert late.send_unsent(wanted.run_id).message_id == "m-1"
+    assert late.send_unsent(new_run.run_id).message_id == "m-1"
     with pytest.raises(TransitionRefusedError):
-        late.send_unsent(wanted.run_id)
+        late.send_unsent(new_run.run_id)
     assert queue.sent == [(record.job, "q1")]
 
 
 def test_a_run_that_cannot_be_sent_late_either_stays(
     platform: Platform, clock: FakeClock
 ) -> None:
-    wanted = NewRun(run_id=str(uuid.uuid4()), tenant_id="acme")
-    platform.ledger.reserve(wanted)
+    new_run = NewRun(run_id=str(uuid.uuid4()), tenant_id="acme")
+    platform.ledger.reserve(new_run)
     clock.now += timedelta(minutes=2)
     with pytest.raises(UnreachableError):
         submission(platform, queue=Queue(answers=False)).send_unsent(
-            wanted.run_id
+            new_run.run_id
         )
-    record = platform.runs.get_visible(wanted.run_id)
+    record = platform.runs.get_visible(new_run.run_id)
     assert record is not None
     assert record.message_id is None
 
@@ -378,7 +381,8 @@ def told(platform: Platform) -> list[tuple[str, str | None, str]]:
     """Return action, target and actor of all entries of the audit, the oldest first."""
     entries = platform.audit.list_entries().items
     return [
-        (each.action, each.target, each.actor.id) for each in reversed(entries)
+        (entry.action, entry.target, entry.actor.id)
+        for entry in reversed(entries)
     ]
 
 
@@ -408,15 +412,13 @@ def test_who_asks_for_a_run_is_told_once_its_message_is_sent(
 def test_who_asked_is_told_though_the_submitter_died_before_its_message(
     platform: Platform, clock: FakeClock
 ) -> None:
-    wanted = NewRun(run_id=str(uuid.uuid4()), tenant_id="acme", origin=OPS)
-    platform.ledger.reserve(wanted)
+    new_run = NewRun(run_id=str(uuid.uuid4()), tenant_id="acme", origin=OPS)
+    platform.ledger.reserve(new_run)
     assert told(platform) == []
     clock.advance(seconds=1)
-    platform.ledger.request_cancel(wanted.run_id)
-    posted, cancelled = (
-        ("run.posted", wanted.run_id, "ops"),
-        ("run.cancelled", wanted.run_id, "relay"),
-    )
+    platform.ledger.request_cancel(new_run.run_id)
+    posted = ("run.posted", new_run.run_id, "ops")
+    cancelled = ("run.cancelled", new_run.run_id, "relay")
     assert told(platform) == [posted, cancelled]
 
 

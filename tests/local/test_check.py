@@ -11,7 +11,7 @@ import pytest
 
 from first_patch import with_patch
 from relay_core.config import parse_document
-from relay_core.onboarding.feed_sample import OLE2
+from relay_core.domain.formats import OLE2
 from relay_dagster.local.command import main
 from support.builders import config_document, feed, vendor_document
 from support.local_bench import Bench
@@ -53,11 +53,11 @@ def test_one_patch_has_the_file_read_and_a_second_check_finds_nothing(
             "quantity_available": "column 2",
             "cost": "column 3",
         }
-    found = parser_of(patched)
-    column_map = found.pop("column_map")
-    assert found == {"format": "csv", **options}
+    parser = parser_of(patched)
+    column_map = parser.pop("column_map")
+    assert parser == {"format": "csv", **options}
     assert len(column_map) == 3
-    found["column_map"] = column_map
+    parser["column_map"] = column_map
     assert bench.run(patched, "--check", vendor_1=data) == 0
     assert "vendor_1.csv: no problems" in capsys.readouterr().out
     assert bench.run(patched, vendor_1=data) == 0
@@ -91,9 +91,9 @@ def test_no_folder_is_asked_for_and_what_is_printed_is_yaml(
     )
     printed = capsys.readouterr().out
     assert "\x1b" not in printed
-    shown = parse_document(printed, format="yaml")
-    assert shown == {
-        "doubts": shown["doubts"],
+    document = parse_document(printed, format="yaml")
+    assert document == {
+        "doubts": document["doubts"],
         "vendors": [
             {
                 "vendor_id": "vendor_1",
@@ -148,14 +148,16 @@ def test_what_a_file_does_not_say_is_guessed_with_doubts_and_the_next_candidates
     bare = config_of(column_map={"sku": "Code"})
     assert bench.run(bare, "--check", vendor_1=data) == 1
     printed = capsys.readouterr().out
-    shown = parse_document(printed, format="yaml")
-    (vendor,) = shown["vendors"]
+    document = parse_document(printed, format="yaml")
+    (vendor,) = document["vendors"]
     assert vendor["parser"] == {
         "format": "csv",
         "column_map": {"sku": "Code", "cost": "Price A"},
         "defaults": {"quantity_available": "1"},
     }
-    guesses = [doubt for doubt in shown["doubts"] if doubt["code"] == "guess"]
+    guesses = [
+        doubt for doubt in document["doubts"] if doubt["code"] == "guess"
+    ]
     assert [(doubt["path"], doubt["samples"]) for doubt in guesses] == [
         ("vendors.0.parser.column_map.cost", ["1.25", "2.75"]),
         ("vendors.0.parser.defaults.quantity_available", None),
@@ -178,8 +180,8 @@ def test_a_config_that_only_names_its_vendor_is_checked(
     path = bench.write("f.csv", b'CDM#,Text,Charge\n7,SPLINT,"$1,024.00"\n')
     command = ["--check", f"--config={config}", f"--vendor-file=v={path}"]
     assert main(command) == 1
-    shown = parse_document(capsys.readouterr().out, format="yaml")
-    assert shown["vendors"] == [
+    document = parse_document(capsys.readouterr().out, format="yaml")
+    assert document["vendors"] == [
         {
             "vendor_id": "v",
             "parser": {
@@ -201,11 +203,11 @@ def test_all_that_is_wrong_is_told_at_once(
         f"A{n};{n};{n},50 €;k.A.;{n + 10}.02.2026 08:30" for n in range(1, 9)
     ]
     data = feed("last;few;2,00 €;3,00 €;01.03.2026 08:30", *rows, header=header)
-    wanted = {"columns": ["sku", "price", "msrp", "updated_at"]}
+    output_options = {"columns": ["sku", "price", "msrp", "updated_at"]}
     bare = config_document(
         vendor_document(parser={"column_map": {"sku": "Item No"}}),
         default_currency="EUR",
-        output=wanted,
+        output=output_options,
     )
     assert bench.run(bare, "--check", vendor_1=data) == 1
     printed = capsys.readouterr().out
@@ -250,10 +252,10 @@ def test_rows_that_the_error_policy_lets_pass_are_nothing_wrong(
         "1 of 2 rows would be rejected: invalid_decimal in cost (1 row), for example "
         '"VARIABLE".'
     ) in capsys.readouterr().out
-    own = config_document(
+    document = config_document(
         vendor_document(max_invalid_row_pct="0.1"), error_policy=lenient
     )
-    assert bench.run(own, "--check", vendor_1=data) == 1
+    assert bench.run(document, "--check", vendor_1=data) == 1
     assert "of vendor 'vendor_1' are rejected" in capsys.readouterr().out
 
 
@@ -330,16 +332,16 @@ def test_a_config_of_three_lines_is_enough_for_a_check(
 def test_a_vendor_without_a_file_is_named_and_a_run_fails_for_it_if_it_is_required(
     bench: Bench, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    both = config_document(
+    document = config_document(
         vendor_document("vendor_1"), vendor_document("vendor_2")
     )
-    assert bench.run(both, "--check", vendor_1=feed("A,1,2.50")) == 1
+    assert bench.run(document, "--check", vendor_1=feed("A,1,2.50")) == 1
     printed = capsys.readouterr().out
     assert "vendors without a file: vendor_2" in printed
     assert "a run would fail: REQUIRED_VENDOR_MISSING" in printed
     optional = vendor_document("vendor_2", required=False)
-    both = config_document(vendor_document("vendor_1"), optional)
-    assert bench.run(both, "--check", vendor_1=feed("A,1,2.50")) == 0
+    document = config_document(vendor_document("vendor_1"), optional)
+    assert bench.run(document, "--check", vendor_1=feed("A,1,2.50")) == 0
 
 
 def of_parts() -> dict[str, Any]:
@@ -430,8 +432,8 @@ def test_a_feed_over_its_limit_is_wrong(
 def test_a_config_of_another_version_is_told_as_a_run_would(
     bench: Bench, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    other = config_document(schema_version=2)
-    assert bench.run(other, "--check", vendor_1=feed("A,1,2.50")) == 1
+    document = config_document(schema_version=2)
+    assert bench.run(document, "--check", vendor_1=feed("A,1,2.50")) == 1
     assert capsys.readouterr().out.startswith("# unsupported_schema_version: ")
 
 
@@ -476,11 +478,11 @@ def test_the_page_of_configs_shows_what_is_printed(
         page.partition(f"```{kind}\n")[2].partition("```")[0]
         for kind in ("text", "yml")
     )
-    wanted = ["sku", "quantity_available", "price", "title", "updated_at"]
+    columns = ["sku", "quantity_available", "price", "title", "updated_at"]
     bare = config_document(
         vendor_document("mueller", parser={"column_map": {"sku": "Art."}}),
         default_currency="EUR",
-        output={"columns": wanted},
+        output={"columns": columns},
     )
     config = bench.write("tenant.json", bare)
     path = bench.write("prices.csv", listed.encode("cp1252"))

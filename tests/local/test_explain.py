@@ -128,7 +128,7 @@ def test_a_vendor_that_is_left_out_is_told_of(
     assert bench.run(document, "--explain=A", **feeds) == 0
     (explained,) = told(capsys, 1)
     assert [
-        (each["vendor_id"], each["lost_on"]) for each in explained["offers"]
+        (offer["vendor_id"], offer["lost_on"]) for offer in explained["offers"]
     ] == [
         ("good", None),
         ("bad", "left_out"),
@@ -141,7 +141,7 @@ def test_a_vendor_that_is_left_out_is_told_of(
 def test_the_page_reads_an_explanation_as_it_is(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    (shown,) = re.findall(r"^```\n(.*?)^```$", PAGE, re.M | re.S)
+    (example,) = re.findall(r"^```\n(.*?)^```$", PAGE, re.M | re.S)
     assert (
         main(
             [*SAMPLE, f"--output-dir={tmp_path / 'out'}", "--explain=ACM-16097"]
@@ -153,7 +153,7 @@ def test_the_page_reads_an_explanation_as_it_is(
     show_explanation(
         Screen(out=Console(file=out, highlight=False)), Explanation(**explained)
     )
-    assert out.getvalue() == shown
+    assert out.getvalue() == example
 
 
 def test_the_page_says_what_decides_of_each_sku(
@@ -171,15 +171,17 @@ def test_the_page_says_what_decides_of_each_sku(
     assert main([*SAMPLE, f"--output-dir={tmp_path / 'out'}", *options]) == 0
     *explained, unpriced, refused = told(capsys, len(skus))
     assert {
-        each["sku"]: [
+        explanation["sku"]: [
             (winner["vendor_id"], winner["row_number"], winner["lost_on"]),
-            *((offer["vendor_id"], offer["lost_on"]) for offer in others),
+            *((offer["vendor_id"], offer["lost_on"]) for offer in losers),
         ]
-        for each in explained
-        for winner, *others in [each["offers"]]
+        for explanation in explained
+        for winner, *losers in [explanation["offers"]]
     } == decided
     criteria = {
-        offer["lost_on"] for each in explained for offer in each["offers"]
+        offer["lost_on"]
+        for explanation in explained
+        for offer in explanation["offers"]
     }
     assert criteria == {
         *(

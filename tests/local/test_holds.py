@@ -50,9 +50,9 @@ def published(bench: Bench, document: Any = None, **feeds: bytes) -> Path:
         )
         == 0
     )
-    kept = bench.folder / "baseline.parquet"
-    kept.write_bytes((bench.out / STATE).read_bytes())
-    return kept
+    baseline = bench.folder / "baseline.parquet"
+    baseline.write_bytes((bench.out / STATE).read_bytes())
+    return baseline
 
 
 def last_line(capsys: pytest.CaptureFixture[str]) -> str:
@@ -103,16 +103,17 @@ def test_a_guard_lets_its_limit_pass_and_holds_one_more(
 def test_a_vendor_that_loses_more_than_half_its_rows_is_held_for_that_alone(
     bench: Bench, capsys: pytest.CaptureFixture[str], left: int, status: int
 ) -> None:
-    document, whole = config_document(*TWO), feed(*rows())
+    document = config_document(*TWO)
+    whole = feed(*rows())
     against = f"--baseline={published(bench, document, vendor_1=whole, vendor_2=whole)}"
     feeds = {"vendor_1": whole, "vendor_2": feed(*rows(left))}
     assert bench.run(document, against, **feeds) == status
     if status:
         assert last_line(capsys) == "HELD: vendor_rows"
         (tripped,) = [
-            each
-            for each in bench.report("run_summary")["guards"]
-            if each["tripped"]
+            guard
+            for guard in bench.report("run_summary")["guards"]
+            if guard["tripped"]
         ]
         assert (tripped["vendor_id"], tripped["count"], tripped["of"]) == (
             "vendor_2",
@@ -184,7 +185,7 @@ def test_a_year_of_ordinary_change_passes(bench: Bench) -> None:
         == 0
     )
     assert not any(
-        each["tripped"] for each in bench.report("run_summary")["guards"]
+        guard["tripped"] for guard in bench.report("run_summary")["guards"]
     )
 
 
@@ -194,9 +195,11 @@ def test_a_year_of_ordinary_change_passes(bench: Bench) -> None:
 def test_a_held_run_leaves_the_state_as_it_was_and_names_each_guard_once(
     bench: Bench, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    document, whole = config_document(*TWO), feed(*rows())
+    document = config_document(*TWO)
+    whole = feed(*rows())
     against = f"--baseline={published(bench, document, vendor_1=whole, vendor_2=whole)}"
-    before, state = bench.tree(), (bench.out / STATE).read_bytes()
+    before = bench.tree()
+    state = (bench.out / STATE).read_bytes()
     less = feed(*rows(9))
     assert bench.run(document, against, vendor_1=less, vendor_2=less) == 3
     assert last_line(capsys) == "HELD: skus_removed, vendor_rows"

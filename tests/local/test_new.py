@@ -19,8 +19,8 @@ from typer.testing import CliRunner
 from data.wrong_files import MISTAKES
 from relay_core.config import TenantConfig, load_config, parse_document
 from relay_core.config.parser import ParserConfig
+from relay_core.domain.formats import OLE2
 from relay_core.first_config.comments import OPTION_COMMENTS
-from relay_core.onboarding.feed_sample import OLE2
 from relay_core.samples import sample_feeds
 from relay_dagster import cli
 from relay_dagster.local.command import main as run_locally
@@ -193,14 +193,14 @@ def test_what_is_assumed_is_said(shop: Shop) -> None:
     assert config.default_currency == "USD"
     assert config.pricing.base_margin_pct == Decimal("0.20")
     output = "\n".join(lines)
-    for told in (
+    for line in (
         "tenant_id: my_shop. Assumed.",
         "timezone: UTC. Assumed.",
         "default_currency: USD. Assumed; no file names a currency.",
         "base_margin_pct: 0.20. Assumed; no file says it.",
         'sku: "Item No" (',
     ):
-        assert told in output
+        assert line in output
 
 
 def test_a_header_that_is_only_the_likeliest_is_taken_and_said(
@@ -283,18 +283,18 @@ def test_at_a_terminal_it_asks(shop: Shop) -> None:
         stderr=terminal,
     )
     os.close(terminal)
-    shown = b""
+    output = b""
     answers = [b"EAN\n", b"chf\n", b"50%\n"]
     while True:
         try:
-            shown += os.read(asker, 4096)
+            output += os.read(asker, 4096)
         except OSError:
             # The other side is closed: the command has ended.
             break
-        if shown.count(b"]:") > 3 - len(answers):
+        if output.count(b"]:") > 3 - len(answers):
             os.write(asker, answers.pop(0))
     os.close(asker)
-    assert process.wait(timeout=30) == 0, shown
+    assert process.wait(timeout=30) == 0, output
     config = shop.config
     assert config.vendors[0].parser.column_map["sku"] == "EAN"
     assert config.default_currency == "CHF"

@@ -38,9 +38,9 @@ def asked(
 ) -> tuple[Answers, str]:
     """Return the answers of a person who types these lines, and what was shown."""
     monkeypatch.setattr("sys.stdin", io.StringIO(typed))
-    shown = io.StringIO()
-    console = Console(file=shown, width=200, highlight=False)
-    return asked_answers(drafts, Screen(console, console)), shown.getvalue()
+    output = io.StringIO()
+    console = Console(file=output, width=200, highlight=False)
+    return asked_answers(drafts, Screen(console, console)), output.getvalue()
 
 
 @pytest.mark.parametrize(
@@ -65,11 +65,11 @@ def test_a_person_who_only_presses_enter_gets_the_likeliest(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     vendor = draft(TWO_CODES)
-    answers, shown = asked(monkeypatch, vendor, typed="\n\n\n")
+    answers, output = asked(monkeypatch, vendor, typed="\n\n\n")
     assert answers == likeliest_answers([vendor])
-    assert "1. Item No (" in shown
-    assert "Number or header [Item No]:" in shown
-    assert "Currency of your feed [EUR]:" in shown
+    assert "1. Item No (" in output
+    assert "Number or header [Item No]:" in output
+    assert "Currency of your feed [EUR]:" in output
 
 
 def test_a_person_chooses_by_number_or_by_name(
@@ -87,16 +87,16 @@ def test_a_person_chooses_by_number_or_by_name(
 def test_an_answer_that_is_none_is_asked_again(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    answers, shown = asked(
+    answers, output = asked(
         monkeypatch,
         draft(TWO_CODES),
         typed="Artikel\n9\nEAN\neuro\nEUR\n20\nmuch\n20%\n",
     )
     assert answers.drafts[0].sku_header == "EAN"
     assert (answers.currency.value, answers.margin.value) == ("EUR", "0.20")
-    assert 'The file has no column "Artikel"' in shown
-    assert shown.count("Enter a currency code") == 1
-    assert shown.count("Enter the margin as a share or a percentage") == 2
+    assert 'The file has no column "Artikel"' in output
+    assert output.count("Enter a currency code") == 1
+    assert output.count("Enter the margin as a share or a percentage") == 2
 
 
 def test_where_no_header_is_likely_all_of_them_are_named(
@@ -104,8 +104,8 @@ def test_where_no_header_is_likely_all_of_them_are_named(
 ) -> None:
     vendor = draft(b"Name,Price\n" + b"Saw,1.00\n" * 30)
     assert vendor.sku_header is None
-    answers, shown = asked(monkeypatch, vendor, typed="Name\n\n\n")
-    assert 'Header ("Name", "Price"):' in shown
+    answers, output = asked(monkeypatch, vendor, typed="Name\n\n\n")
+    assert 'Header ("Name", "Price"):' in output
     assert answers.drafts[0].sku_header == "Name"
     answers, _ = asked(monkeypatch, vendor, typed="")
     assert answers.drafts[0].sku_header is None
@@ -122,8 +122,8 @@ def test_where_input_ends_the_likeliest_is_taken(
 def test_nothing_is_asked_of_a_file_that_cannot_be_read(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    _, shown = asked(monkeypatch, draft(b"%PDF-1.7"), typed="")
-    assert "which column" not in shown
+    _, output = asked(monkeypatch, draft(b"%PDF-1.7"), typed="")
+    assert "which column" not in output
 
 
 @pytest.mark.parametrize(

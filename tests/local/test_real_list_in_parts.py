@@ -20,7 +20,8 @@ from support.local_bench import NOW, Bench
 
 LIST = ROOT / "tests" / "data" / "lists" / "jlcpcb_basic_parts.csv"
 CONFIG = ROOT / "configs" / "real_feeds" / "jlcpcb.yaml"
-SKU, STOCK = "LCSC Part #", "Stock"
+SKU = "LCSC Part #"
+STOCK = "Stock"
 
 
 def written(header: list[str], rows: list[dict[str, str]]) -> bytes:

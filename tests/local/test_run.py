@@ -42,6 +42,7 @@ ALL_PUBLISHED = [
     "reports/config_snapshot.json",
     "reports/input_manifest.json",
     "reports/report.html",
+    "reports/report.json",
     "reports/run_summary.json",
 ]
 
@@ -62,8 +63,8 @@ def test_people_read_the_line_of_a_refused_row_where_it_is_another_number(
     rows = b"list\n\n" + feed("A,1,2.50", "", "B,many,2.50", "C,1")
     assert bench.run(document, vendor_1=rows) == 1
     page = (bench.out / "reports" / "report.html").read_text("utf-8")
-    assert "<code>many</code> in row 3 (line 6)</span>" in page
-    assert "<code>C,1</code> in row 4 (line 7)</span>" in page
+    assert "<code>many</code><bdi> in row 3 (line 6)</bdi>" in page
+    assert "<code>C,1</code><bdi> in row 4 (line 7)</bdi>" in page
     first, _ = bench.report("errors")["causes"]
     assert first["samples"] == [{"row_number": 3, "value": "many", "line": 6}]
 
@@ -85,8 +86,8 @@ def test_the_manifest_tells_the_file_and_its_hash(bench: Bench) -> None:
         vendor_document("vendor_2", required=False),
     )
     assert bench.run(config_document(*vendors), vendor_1=data) == 0
-    found, missing = bench.report("input_manifest")["vendors"].values()
-    assert found == {
+    first_input, missing = bench.report("input_manifest")["vendors"].values()
+    assert first_input == {
         "status": "found",
         "required": True,
         "expected_prefix": "tenants/acme/inbound/vendor_1/",
@@ -130,6 +131,7 @@ def test_a_failed_run_says_its_code_last_and_leaves_its_reports(
         "reports/input_manifest.json",
         "reports/invalid_rows.csv",
         "reports/report.html",
+        "reports/report.json",
         "reports/run_summary.json",
     ]
     assert bench.report("run_summary")["error_code"] == "validation_errors"
@@ -139,9 +141,9 @@ def test_a_vendor_without_a_file_has_no_input(
     bench: Bench, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert bench.run(config_document()) == 1
-    told = capsys.readouterr().err
-    assert told.splitlines()[-1].startswith("REQUIRED_VENDOR_MISSING: ")
-    assert "--vendor-file vendor_1=FILE" in told
+    errors = capsys.readouterr().err
+    assert errors.splitlines()[-1].startswith("REQUIRED_VENDOR_MISSING: ")
+    assert "--vendor-file vendor_1=FILE" in errors
     assert "reports/input_manifest.json" in bench.tree()
     assert "normalized/vendor_1/normalized.csv" not in bench.tree()
 
@@ -220,10 +222,10 @@ def test_the_products_of_a_catalog_are_found_for_a_vendor_with_parts(
             "parser": {"format": "csv"},
         }
     ]
-    more = bench.write("more.csv", feed("C,1,2", "D,1,2"))
+    part_file = bench.write("more.csv", feed("C,1,2", "D,1,2"))
     products = bench.write("products.csv", b"sku\nA\nD\n")
     arguments = [
-        f"--vendor-file=vendor_1/more={more}",
+        f"--vendor-file=vendor_1/more={part_file}",
         f"--vendor-file=catalog={products}",
     ]
     base = feed("A,1,2", "B,1,2")
@@ -272,6 +274,7 @@ def test_another_schema_version_is_a_failed_run_with_the_config_as_stored(
         "reports/config_snapshot.json",
         "reports/errors.json",
         "reports/report.html",
+        "reports/report.json",
         "reports/run_summary.json",
     ]
     assert bench.report("config_snapshot")["tenant_config"] == document
@@ -331,8 +334,10 @@ def test_a_run_that_fails_leaves_the_feed_and_the_state_of_an_earlier_one(
     for name in (*EARLIER, "normalized/gone/normalized.csv"):
         bench.write(f"out/{name}", "old")
     assert bench.run(config_document()) == 1
-    left = [name for name in bench.tree() if not name.startswith("reports/")]
-    assert left == [*EARLIER[:2]]
+    remaining = [
+        name for name in bench.tree() if not name.startswith("reports/")
+    ]
+    assert remaining == [*EARLIER[:2]]
     assert "reports/changes.csv" not in bench.tree()
 
 
@@ -366,9 +371,9 @@ def test_a_feed_of_another_format_takes_the_place_of_an_earlier_one(
     assert [name for name in bench.tree() if name.startswith("outputs/")] == [
         "outputs/merged_inventory.jsonl"
     ]
-    told = bench.out / "outputs" / "merged_inventory.jsonl"
-    assert told.read_bytes() == b'{"id":"A","price":"2.50"}\n'
-    assert f"feed: {told};" in capsys.readouterr().out
+    feed_file = bench.out / "outputs" / "merged_inventory.jsonl"
+    assert feed_file.read_bytes() == b'{"id":"A","price":"2.50"}\n'
+    assert f"feed: {feed_file};" in capsys.readouterr().out
 
 
 def test_the_files_of_channels_take_the_place_of_earlier_ones(
@@ -485,11 +490,14 @@ def test_a_vendor_named_twice_is_bad_usage(bench: Bench) -> None:
 
 
 def test_an_input_in_a_folder_that_is_replaced_is_refused(bench: Bench) -> None:
-    kept = bench.write("out/normalized/vendor_1/normalized.csv", feed("A,1,1"))
-    assert (
-        bench.run(config_document(), "--vendor-file", f"vendor_1={kept}") == 2
+    input_file = bench.write(
+        "out/normalized/vendor_1/normalized.csv", feed("A,1,1")
     )
-    assert kept.exists()
+    assert (
+        bench.run(config_document(), "--vendor-file", f"vendor_1={input_file}")
+        == 2
+    )
+    assert input_file.exists()
 
 
 def test_every_fault_of_a_config_is_told_on_a_line_of_its_own(
@@ -497,8 +505,8 @@ def test_every_fault_of_a_config_is_told_on_a_line_of_its_own(
 ) -> None:
     document = config_document(timezone="Mars/Olympus", novelty=1)
     assert bench.run(document) == 2
-    told = capsys.readouterr().err.splitlines()
-    assert [line.partition(":")[0] for line in sorted(told)] == [
+    errors = capsys.readouterr().err.splitlines()
+    assert [line.partition(":")[0] for line in sorted(errors)] == [
         "novelty",
         "timezone",
     ]
@@ -551,15 +559,15 @@ def test_a_run_that_needs_more_memory_than_it_may_have_fails_at_once(
 
     def run(megabytes: int) -> tuple[int, str]:
         environment = {**os.environ, "RELAY_MAX_RUN_MEMORY_MB": str(megabytes)}
-        done = subprocess.run(
+        process = subprocess.run(
             command, cwd=ROOT, env=environment, capture_output=True, text=True
         )
-        return done.returncode, done.stderr
+        return process.returncode, process.stderr
 
     assert run(4_000)[0] == 0
-    status, told = run(1)
-    assert status == 1, told
-    last = told.splitlines()[-1]
+    status, errors = run(1)
+    assert status == 1, errors
+    last = errors.splitlines()[-1]
     assert last.startswith(
         "feed_too_large: feed too large: the run needs more memory than 1 MiB"
     )
@@ -640,9 +648,9 @@ def test_a_config_that_is_no_document_is_bad_usage(
     ids=["nothing", "no config", "config and tenant"],
 )
 def test_an_incomplete_command_line_is_bad_usage(arguments: list[str]) -> None:
-    with pytest.raises(SystemExit) as ended:
+    with pytest.raises(SystemExit) as system_exit:
         main(arguments)
-    assert ended.value.code == 2
+    assert system_exit.value.code == 2
 
 
 def test_an_output_folder_that_cannot_be_made_is_bad_usage(

@@ -15,7 +15,9 @@ from support.local_bench import Bench
 from support.pages import PAGES
 
 PAGE = PAGES["docs/SUPPLIERS.md"]
-SECTIONS = {each.partition("\n")[0]: each for each in PAGE.split("\n## ")}
+SECTIONS = {
+    section.partition("\n")[0]: section for section in PAGE.split("\n## ")
+}
 EXAMPLES = [name for name, text in SECTIONS.items() if "```csv" in text]
 
 
@@ -23,14 +25,16 @@ TWO_FILES = "A supplier of two files"
 
 
 def block(name: str, kind: str) -> str:
-    (found,) = re.findall(rf"```{kind}\n(.*?)```", SECTIONS[name], re.DOTALL)
-    return str(found)
+    (example,) = re.findall(rf"```{kind}\n(.*?)```", SECTIONS[name], re.DOTALL)
+    return str(example)
 
 
 def document(name: str) -> dict[str, Any]:
-    parts = (block(each, "yaml") for each in ("Walk through a real file", name))
-    first, own = (parse_document(part, format="yaml") for part in parts)
-    return {**first, **own}
+    parts = (
+        block(section, "yaml") for section in ("Walk through a real file", name)
+    )
+    first, vendor_part = (parse_document(part, format="yaml") for part in parts)
+    return {**first, **vendor_part}
 
 
 def fed(bench: Bench, config: dict[str, Any], data: bytes) -> str:
@@ -57,8 +61,10 @@ def test_a_file_of_the_page_becomes_the_feed_beside_it(
 def test_the_real_list_takes_the_proposed_parser(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    bench, name = Bench(tmp_path), "Walk through a real file"
-    data, config = block(name, "text").encode("cp1252"), document(name)
+    bench = Bench(tmp_path)
+    name = "Walk through a real file"
+    data = block(name, "text").encode("cp1252")
+    config = document(name)
     paths = bench.write("tenant.json", config), bench.write("parts.csv", data)
     command = [
         "--check",
@@ -79,7 +85,8 @@ def test_the_real_list_takes_the_proposed_parser(
 def test_the_check_proposes_the_path_of_the_records_of_xml(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    bench, name = Bench(tmp_path), "XML or a JSON document"
+    bench = Bench(tmp_path)
+    name = "XML or a JSON document"
     config = document(name)
     mapped = config["vendors"][0]["parser"]
     config["vendors"][0]["parser"] = {"format": "csv"}

@@ -126,10 +126,8 @@ def test_a_job_of_too_many_vendors_is_none_and_holds_up_no_other(
 def test_a_letter_that_cannot_be_resolved_holds_up_no_other(
     platform: Platform,
 ) -> None:
-    jobs, client = (
-        [new_job(tenant) for tenant in ("a", "b", "c")],
-        platform.clients.dynamodb,
-    )
+    jobs = [new_job(tenant) for tenant in ("a", "b", "c")]
+    client = platform.clients.dynamodb
     faults = iter(
         [ExternalServiceError("dynamodb.TransactWriteItems", "refused")]
     )
@@ -151,7 +149,9 @@ def test_a_letter_that_cannot_be_resolved_holds_up_no_other(
             "before-call.dynamodb.TransactWriteItems", refuse
         )
     records = platform.runs.get_many({job.run_id for job in jobs})
-    assert [each.status for each in records.values()] == [RunStatus.FAILED] * 3
+    assert [record.status for record in records.values()] == [
+        RunStatus.FAILED
+    ] * 3
 
 
 def bury(platform: Platform, letters: int) -> None:

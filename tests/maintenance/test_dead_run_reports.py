@@ -83,10 +83,10 @@ def test_a_run_that_succeeded_keeps_the_reports_that_it_wrote(
     record = running(platform)
     key = f"{RUN_ID}/tenants/{TENANT}/reports/run_summary.json"
     platform.objects.put(key, b'{"status": "its own"}')
-    done = platform.ledger.succeed(record.fence, Outcome())
-    assert report(platform, write_reports(platform, done), "run_summary") == {
-        "status": "its own"
-    }
+    succeeded = platform.ledger.succeed(record.fence, Outcome())
+    assert report(
+        platform, write_reports(platform, succeeded), "run_summary"
+    ) == {"status": "its own"}
 
 
 def test_the_summary_names_the_vendors_of_the_config(

@@ -41,11 +41,9 @@ from support.fakes import FakeClock, embedded_platform, peek_dead
 from support.tenant_leftovers import kept_by_aws, naming
 
 TENANT = "acme"
-CLOSING, DELETING, DELETED = (
-    TenantState.CLOSING,
-    TenantState.DELETING,
-    TenantState.DELETED,
-)
+CLOSING = TenantState.CLOSING
+DELETING = TenantState.DELETING
+DELETED = TenantState.DELETED
 STATUS = dg.DagsterRunStatus
 MAX_TICKS = 300
 
@@ -85,9 +83,9 @@ class World:
         )
 
     def deletion(self) -> Deletion:
-        found = self.platform.deletions.get(TENANT)
-        assert found is not None
-        return found
+        current_deletion = self.platform.deletions.get(TENANT)
+        assert current_deletion is not None
+        return current_deletion
 
     @property
     def state(self) -> TenantState:
@@ -111,17 +109,17 @@ class World:
         """
         self.take_in()
         settings = self.platform.settings
-        kept = naming(kept_by_aws(self.platform), [TENANT])
-        known = (
+        contents = naming(kept_by_aws(self.platform), [TENANT])
+        allowed = (
             f"{settings.audit_table}/",
             f"{settings.tenants_table}/DELETION#",
         )
-        return {place for place in kept if not place.startswith(known)}
+        return {place for place in contents if not place.startswith(allowed)}
 
     def letters(self) -> list[dict[str, Any]]:
         return [
-            {**json.loads(each.body), **each.attributes}
-            for each in peek_dead(self.platform.queue)
+            {**json.loads(letter.body), **letter.attributes}
+            for letter in peek_dead(self.platform.queue)
         ]
 
 
@@ -136,10 +134,10 @@ def world() -> Iterator[World]:
 
 
 def dagster_run(world: World, status: dg.DagsterRunStatus, **more: str) -> str:
-    given = {tags.PARTITION: TENANT, **more}
+    run_tags = {tags.PARTITION: TENANT, **more}
     run_id = str(uuid.uuid4())
     run = dg.DagsterRun(
-        job_name="inventory_sync", run_id=run_id, status=status, tags=given
+        job_name="inventory_sync", run_id=run_id, status=status, tags=run_tags
     )
     return world.instance.add_run(run).run_id
 
@@ -148,7 +146,7 @@ def dagster_run(world: World, status: dg.DagsterRunStatus, **more: str) -> str:
 
 
 def test_nothing_is_removed_before_its_time(world: World) -> None:
-    asked = world.ask()
+    deletion = world.ask()
     world.platform.objects.put("tenants/acme/inbound/feed.csv", b"x")
     world.tick()
     assert world.deletion().stopped_at is not None
@@ -157,7 +155,7 @@ def test_nothing_is_removed_before_its_time(world: World) -> None:
     assert world.state is CLOSING
     assert world.platform.objects.exists("tenants/acme/inbound/feed.csv")
     assert due_deletions(world.platform.deletions, world.clock()) == []
-    world.clock.now = asked.delete_after
+    world.clock.now = deletion.delete_after
     world.tick()
     assert world.state is DELETED
     assert world.left() == set()
@@ -307,8 +305,10 @@ def lived(world: World, executioner: Executioner, calls: int) -> bool:
 
 def furnish(world: World) -> None:
     """Give the tenant some of each thing, with more runs than are removed at once."""
-    platform, api = world.platform, world.api
-    s3, bucket = platform.clients.s3, platform.settings.artifact_bucket
+    platform = world.platform
+    api = world.api
+    s3 = platform.clients.s3
+    bucket = platform.settings.artifact_bucket
     api.store_config(default_currency="EUR")
     api.issue_key(TENANT)
     platform.objects.put("tenants/acme/inbound/feed.csv", b"x")
@@ -402,7 +402,8 @@ def test_a_tenant_that_is_made_anew_has_its_partition_at_once(
     world: World,
 ) -> None:
     world.delete()
-    partitions, cursor = DagsterPartitions(world.instance), PartitionSync()
+    partitions = DagsterPartitions(world.instance)
+    cursor = PartitionSync()
     assert sync_partitions(world.platform, partitions, cursor, utc_now()) == []
     assert world.platform.deletions.listed() == {TENANT}
     assert world.api.store_config().status_code == 201
@@ -433,10 +434,10 @@ def test_one_that_was_deleted_can_be_deleted_again(world: World) -> None:
     world.api.store_config()
     assert world.ask().state is CLOSING
     world.delete()
-    told = world.platform.audit.list_entries(
+    entries = world.platform.audit.list_entries(
         TENANT, Action.TENANT_DELETED
     ).items
-    assert len(told) == 2
+    assert len(entries) == 2
     assert (
         world.api.client.get(f"/v1/tenants/{TENANT}").json()["state"] == DELETED
     )

@@ -39,7 +39,7 @@ from relay_dagster.maintenance.reconciler import ReconcileTick
 from relay_dagster.orchestration.dagster_instance import DagsterExecutions
 from relay_dagster.runs.model import DueQueue, NewRun, RunRecord
 from relay_dagster.runs.ports import utc_now
-from relay_dagster.wiring import connect
+from relay_dagster.wiring import Platform, connect
 from support.builders import feed
 from support.fakes import embedded_platform
 from support.run_world import TENANT, World
@@ -80,7 +80,7 @@ def world() -> Iterator[World]:
 
 def found(world: World, **extent: Any) -> list[tuple[Invariant, str]]:
     findings = examine(world.platform, utc_now() + LATER, Extent(**extent))
-    return [(each.invariant, each.subject) for each in findings]
+    return [(finding.invariant, finding.subject) for finding in findings]
 
 
 class Counted(Metrics):
@@ -96,20 +96,18 @@ class Counted(Metrics):
 @contextlib.contextmanager
 def changed(world: World, key: str, **values: Any) -> Iterator[None]:
     """Set attributes of an item, or remove those that are None; put the item back in the end."""
-    name, database = (
-        world.platform.settings.runs_table,
-        world.platform.clients.dynamodb,
-    )
+    name = world.platform.settings.runs_table
+    database = world.platform.clients.dynamodb
     before = database.get_item(TableName=name, Key={"pk": {"S": key}}).get(
         "Item"
     )
     item = {**(before or {"pk": {"S": key}}), **values}
-    kept = {
+    attributes = {
         attribute: value
         for attribute, value in item.items()
         if value is not None
     }
-    database.put_item(TableName=name, Item=kept)
+    database.put_item(TableName=name, Item=attributes)
     try:
         yield
     finally:
@@ -122,13 +120,14 @@ def changed(world: World, key: str, **values: Any) -> Iterator[None]:
 @contextlib.contextmanager
 def without(world: World, key: str) -> Iterator[None]:
     """Delete an object; put it back in the end, as it was copied there."""
-    objects, kept = world.platform.objects, f"before/{key}"
-    objects.copy(key, kept)
+    objects = world.platform.objects
+    backup = f"before/{key}"
+    objects.copy(key, backup)
     objects.delete(key)
     try:
         yield
     finally:
-        objects.copy(kept, key)
+        objects.copy(backup, key)
 
 
 def channel_copy(world: World, run_id: str) -> str:
@@ -147,7 +146,8 @@ def with_other_bytes(world: World, key: str) -> Iterator[None]:
 @contextlib.contextmanager
 def stray(world: World) -> Iterator[None]:
     """Put a run's message among the dead letters, as nobody does who says why."""
-    sqs, queue = world.platform.clients.sqs, world.platform.queue
+    sqs = world.platform.clients.sqs
+    queue = world.platform.queue
     sqs.send_message(
         QueueUrl=queue.dlq_url, MessageBody=world.record(FIRST).job.body()
     )
@@ -158,35 +158,31 @@ def stray(world: World) -> Iterator[None]:
 
 
 def other_hash(world: World) -> dict[str, Any]:
-    name, database = (
-        world.platform.settings.runs_table,
-        world.platform.clients.dynamodb,
-    )
+    name = world.platform.settings.runs_table
+    database = world.platform.clients.dynamodb
     item = database.get_item(
         TableName=name, Key={"pk": {"S": Kind.FEED.key(TENANT)}}
     )["Item"]
     publications = [
-        {"M": {**each["M"], "sha256": {"S": "0" * 64}}}
-        for each in item["publications"]["L"]
+        {"M": {**publication["M"], "sha256": {"S": "0" * 64}}}
+        for publication in item["publications"]["L"]
     ]
     return {"publications": {"L": publications}}
 
 
 def of_a_kept_feed_that_is_gone(world: World) -> dict[str, Any]:
-    name, database = (
-        world.platform.settings.runs_table,
-        world.platform.clients.dynamodb,
-    )
+    name = world.platform.settings.runs_table
+    database = world.platform.clients.dynamodb
     item = database.get_item(
         TableName=name, Key={"pk": {"S": Kind.FEED.key(TENANT)}}
     )["Item"]
     (newest,) = item["publications"]["L"]
-    kept = {
+    missing = {
         **newest["M"],
         "run_id": {"S": NOBODY},
         "key": {"S": "published/gone.csv"},
     }
-    return {"publications": {"L": [newest, {"M": kept}]}}
+    return {"publications": {"L": [newest, {"M": missing}]}}
 
 
 DAMAGES: dict[str, tuple[Callable[[World], Any], Invariant]] = {
@@ -310,14 +306,12 @@ def test_what_is_whole_has_no_finding(world: World) -> None:
 def test_each_damage_is_named(world: World, damage: str) -> None:
     do, invariant = DAMAGES[damage]
     with do(world):
-        assert {each for each, _ in found(world)} == {invariant}
+        assert {name for name, _ in found(world)} == {invariant}
 
 
 def test_every_artifact_that_a_record_names_is_asked_for(world: World) -> None:
-    artifacts, gone = (
-        world.record(FIRST).artifacts,
-        ("config_snapshot", "input_manifest"),
-    )
+    artifacts = world.record(FIRST).artifacts
+    gone = ("config_snapshot", "input_manifest")
     with contextlib.ExitStack() as stack:
         for name in gone:
             stack.enter_context(without(world, artifacts[name]))
@@ -400,7 +394,8 @@ def ended_runs(world: World, count: int) -> list[RunRecord]:
         f"{number * 2**32 // count:08x}-{NOBODY[9:]}" for number in range(count)
     )
     return [
-        replace(world.record(FIRST), run_id=each, artifacts={}) for each in ids
+        replace(world.record(FIRST), run_id=run_id, artifacts={})
+        for run_id in ids
     ]
 
 
@@ -443,11 +438,12 @@ def test_a_listing_has_the_files_of_many_runs(world: World) -> None:
 def test_runs_that_are_whole_and_of_another_part_never_leave_the_table(
     world: World,
 ) -> None:
-    runs, read = ended_runs(world, 2 * SLICES), Counter[str]()
+    runs = ended_runs(world, 2 * SLICES)
+    reads = Counter[str]()
     events = world.platform.clients.dynamodb.meta.events
 
     def count(parsed: Any, **_: Any) -> None:
-        read.update(each["pk"]["S"] for each in parsed["Items"])
+        reads.update(item["pk"]["S"] for item in parsed["Items"])
 
     with stored(world, [*map(to_item, runs)]):
         events.register("after-call.dynamodb.Scan", count)
@@ -457,7 +453,7 @@ def test_runs_that_are_whole_and_of_another_part_never_leave_the_table(
             ] * SLICES
         finally:
             events.unregister("after-call.dynamodb.Scan", count)
-    assert {read[Kind.RUN.key(each.run_id)] for each in runs} == {1}
+    assert {reads[Kind.RUN.key(run.run_id)] for run in runs} == {1}
 
 
 def test_a_table_that_is_not_there_is_told_and_no_defect(world: World) -> None:
@@ -538,17 +534,19 @@ def test_a_kept_feed_is_looked_for_in_one_part_of_a_day_and_the_one_in_force_in_
 ) -> None:
     pointer = world.platform.runs.feed(TENANT)
     assert pointer is not None
-    (own,) = (part for part in range(SLICES) if Extent(part=part).has(NOBODY))
-    other = (own + 1) % SLICES
+    (own_part,) = (
+        part for part in range(SLICES) if Extent(part=part).has(NOBODY)
+    )
+    other_part = (own_part + 1) % SLICES
     with changed(
         world, Kind.FEED.key(TENANT), **of_a_kept_feed_that_is_gone(world)
     ):
-        assert found(world, part=other) == []
-        assert found(world, part=own) == [
+        assert found(world, part=other_part) == []
+        assert found(world, part=own_part) == [
             (Invariant.FEED_GONE, f"tenant {TENANT}")
         ]
     with without(world, pointer.in_force.key):
-        assert found(world, part=other) != []
+        assert found(world, part=other_part) != []
 
 
 def test_the_hourly_look_says_how_many_are_broken(world: World) -> None:
@@ -569,9 +567,26 @@ def test_files_that_are_gone_are_found_without_patience(world: World) -> None:
     """They do not come back, so nothing is to be waited for."""
     with without(world, world.record(FIRST).artifacts["report"]):
         findings = examine(world.platform, utc_now(), Extent())
-        assert [each.invariant for each in findings] == [
+        assert [finding.invariant for finding in findings] == [
             Invariant.ARTIFACTS_GONE
         ]
+
+
+@contextlib.contextmanager
+def counted_scans(platform: Platform) -> Iterator[list[str]]:
+    """Yield a list that has an entry for each page of a scan."""
+    events = platform.clients.dynamodb.meta.events
+    pages: list[str] = []
+
+    def note_page(params: Any, **_: Any) -> None:
+        start = params.get("ExclusiveStartKey", {"pk": {"S": ""}})
+        pages.append(start["pk"]["S"])
+
+    events.register("provide-client-params.dynamodb.Scan", note_page)
+    try:
+        yield pages
+    finally:
+        events.unregister("provide-client-params.dynamodb.Scan", note_page)
 
 
 def test_a_look_that_is_cut_short_goes_on_where_it_stopped(
@@ -589,37 +604,23 @@ def test_a_look_that_is_cut_short_goes_on_where_it_stopped(
     ]
     metrics = Counted()
     platform = replace(world.platform, metrics=metrics)
-    events = platform.clients.dynamodb.meta.events
-    pages: list[str] = []
-
-    def note_page(params: Any, **_: Any) -> None:
-        start = (
-            params["ExclusiveStartKey"]["pk"]["S"]
-            if "ExclusiveStartKey" in params
-            else ""
-        )
-        pages.append(start)
-
-    def second_page_asked_for(first: int) -> float:
-        return 100.0 if len(pages) > first else 0.0
-
     memory = ExaminationMemory()
     parts = []
     broken = []
-    with stored(world, locks):
-        events.register("provide-client-params.dynamodb.Scan", note_page)
-        try:
-            for _ in range(8):
-                # The time is up when a second page is asked for.
-                seconds = partial(second_page_asked_for, len(pages) + 1)
-                deadline = Deadline.after(60, seconds)
-                occasion = Occasion(platform, utc_now(), deadline)
-                broken.append(report_broken(occasion, memory))
-                parts.append(memory.part)
-                if memory.is_complete:
-                    break
-        finally:
-            events.unregister("provide-client-params.dynamodb.Scan", note_page)
+    with stored(world, locks), counted_scans(platform) as pages:
+
+        def second_page_asked_for(first: int) -> float:
+            return 100.0 if len(pages) > first else 0.0
+
+        for _ in range(8):
+            # The time is up when a second page is asked for.
+            seconds = partial(second_page_asked_for, len(pages) + 1)
+            deadline = Deadline.after(60, seconds)
+            occasion = Occasion(platform, utc_now(), deadline)
+            broken.append(report_broken(occasion, memory))
+            parts.append(memory.part)
+            if memory.is_complete:
+                break
     assert memory.is_complete
     assert len(set(parts)) == 1
     assert sum(broken) == 9
@@ -683,9 +684,8 @@ def test_a_feed_whose_copy_has_another_checksum_is_read_and_never_broken(
 def test_once_its_time_is_up_in_the_scan_no_file_is_asked_for(
     world: World, rows: int
 ) -> None:
-    readings = iter(
-        [0.0] * (1 + rows)
-    )  # at its beginning, and at each of these rows
+    # One reading at the beginning, and one at each of these rows.
+    readings = iter([0.0] * (1 + rows))
     deadline = Deadline.after(60, lambda: next(readings, 100.0))
     with counted(world.platform.clients.s3) as calls:
         assert found(world, deadline=deadline) == []

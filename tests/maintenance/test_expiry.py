@@ -42,9 +42,9 @@ def expire(
 
 def settled(world: ApiWorld, record: RunRecord) -> RunRecord:
     world.platform.ledger.messages.acknowledge(record.run_id)
-    found = world.platform.runs.get(record.run_id)
-    assert found is not None
-    return found
+    record_now = world.platform.runs.get(record.run_id)
+    assert record_now is not None
+    return record_now
 
 
 def publish(world: ApiWorld) -> RunRecord:
@@ -57,24 +57,25 @@ def fail(world: ApiWorld) -> RunRecord:
 
 def left(world: ApiWorld, *records: RunRecord) -> list[bool]:
     return [
-        world.platform.runs.get(each.run_id) is not None for each in records
+        world.platform.runs.get(record.run_id) is not None for record in records
     ]
 
 
 def test_a_record_goes_so_many_days_after_its_end_and_its_body_is_known_no_more(
     world: ApiWorld,
 ) -> None:
-    failed, platform = fail(world), world.platform
-    ended = failed.finished_at
-    assert ended is not None
-    assert expire(platform, ended + DAYS) == 0
-    assert expire(platform, ended + DAYS + timedelta(seconds=1)) == 1
+    failed = fail(world)
+    platform = world.platform
+    finished_at = failed.finished_at
+    assert finished_at is not None
+    assert expire(platform, finished_at + DAYS) == 0
+    assert expire(platform, finished_at + DAYS + timedelta(seconds=1)) == 1
     assert left(world, failed) == [False]
     with pytest.raises(JobExpiredError):
         platform.ledger.adopt(failed.job)
     tombstone = platform.database.runs.item(f"GONE#{failed.run_id}") or {}
     lasts = timedelta(
-        seconds=int(tombstone["expires_at"]["N"]) - ended.timestamp()
+        seconds=int(tombstone["expires_at"]["N"]) - finished_at.timestamp()
     )
     assert lasts.days == 430
     assert (
@@ -85,13 +86,16 @@ def test_a_record_goes_so_many_days_after_its_end_and_its_body_is_known_no_more(
 def test_a_record_goes_whose_dead_letter_the_queue_keeps_no_more(
     world: ApiWorld,
 ) -> None:
-    run_id, platform = world.post_run().json()["run_id"], world.platform
-    ended = platform.ledger.poison(run_id, "attempts used up").finished_at
-    assert ended is not None
+    run_id = world.post_run().json()["run_id"]
+    platform = world.platform
+    finished_at = platform.ledger.poison(run_id, "attempts used up").finished_at
+    assert finished_at is not None
     platform.ledger.messages.record_dlq(run_id, "a letter of 14 days")
     platform.ledger.messages.acknowledge(run_id)
     place = Round()
-    assert expire(platform, ended + DAYS + timedelta(seconds=1), place) == 1
+    assert (
+        expire(platform, finished_at + DAYS + timedelta(seconds=1), place) == 1
+    )
     assert platform.runs.get(run_id) is None
 
 
@@ -112,7 +116,8 @@ def test_records_stay_for_15_days_at_the_least() -> None:
 def test_records_stay_that_a_feed_pointer_leads_to_and_what_kept_feeds_were_compared_with(
     world: ApiWorld,
 ) -> None:
-    first, ledger = publish(world), world.platform.ledger
+    first = publish(world)
+    ledger = world.platform.ledger
     records = [first]
     for _ in range(3):
         claimed = world.claim(world.post_run().json()["run_id"])
@@ -129,7 +134,8 @@ def test_records_stay_that_a_feed_pointer_leads_to_and_what_kept_feeds_were_comp
 def test_a_feed_that_is_pushed_out_late_stays_a_day_longer_with_its_record(
     world: ApiWorld, days: float, stays: bool
 ) -> None:
-    platform, first = world.platform, publish(world)
+    platform = world.platform
+    first = publish(world)
     clock = FakeClock(utc_now() + 3 * DAYS)
     ledger = RunLedger(platform.runs, keep_published=2, clock=clock)
     world.platform = replace(platform, ledger=ledger)
@@ -143,10 +149,10 @@ def test_a_feed_that_is_pushed_out_late_stays_a_day_longer_with_its_record(
 
 
 def _succeeded(world: ApiWorld, run_id: str) -> RunRecord:
-    found = world.platform.runs.get(run_id)
-    assert found is not None
-    outcome = published_outcome(world.platform, found)
-    return world.platform.ledger.succeed(found.fence, outcome)
+    record = world.platform.runs.get(run_id)
+    assert record is not None
+    outcome = published_outcome(world.platform, record)
+    return world.platform.ledger.succeed(record.fence, outcome)
 
 
 def test_a_run_that_is_not_settled_stays(world: ApiWorld) -> None:
@@ -158,11 +164,10 @@ def test_a_run_that_is_not_settled_stays(world: ApiWorld) -> None:
 def test_a_round_goes_on_where_it_was_late_and_the_next_begins_after_ten_minutes(
     world: ApiWorld,
 ) -> None:
-    failed, late = (
-        [fail(world) for _ in range(3)],
-        utc_now() + timedelta(days=400),
-    )
-    place, seconds = Round(), itertools.count(step=40)
+    failed = [fail(world) for _ in range(3)]
+    late = utc_now() + timedelta(days=400)
+    place = Round()
+    seconds = itertools.count(step=40)
     deadline = Deadline.after(30, lambda: next(seconds))
     assert expire_runs(Occasion(world.platform, late, deadline), place) == 1
     assert left(world, *failed) == [False, True, True]
@@ -176,27 +181,31 @@ def test_a_round_goes_on_where_it_was_late_and_the_next_begins_after_ten_minutes
 def test_of_configs_the_newest_50_stay_and_those_that_a_record_names(
     world: ApiWorld,
 ) -> None:
-    platform, place, now = world.platform, Round(), utc_now()
+    platform = world.platform
+    place = Round()
+    now = utc_now()
     for number in range(53):
         platform.tenants.put("acme", f'{{"number": {number}}}')
     platform.ledger.adopt(Job(str(uuid.uuid4()), "acme", config_version=2))
     deadline = Deadline.after(60)
     assert expire_configs(Occasion(platform, now, deadline), place) == 2
-    kept = [
+    numbers = [
         number
         for number in range(1, 54)
         if platform.tenants.version("acme", number)
     ]
-    assert kept == [2, *range(4, 54)]
+    assert numbers == [2, *range(4, 54)]
     assert expire_configs(Occasion(platform, now, deadline), place) == 0
-    listed, cursor = [], ""
+    listed = []
+    cursor = ""
     while cursor is not None:
         page = world.client.get(
             f"/v1/tenants/acme/versions?limit=1{cursor}"
         ).json()
-        listed += [each["config_version"] for each in page["versions"]]
+        listed += [version["config_version"] for version in page["versions"]]
         cursor = page["next_cursor"] and f"&cursor={page['next_cursor']}"
-    assert listed == kept[::-1]
+    assert listed == numbers[::-1]
     assert [
-        each.version for each in platform.tenants.versions("acme", limit=100)
-    ] == kept[::-1]
+        version.version
+        for version in platform.tenants.versions("acme", limit=100)
+    ] == numbers[::-1]

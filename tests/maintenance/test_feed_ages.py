@@ -32,7 +32,7 @@ class Told:
         self.ages = dict(seconds)
 
     def feeds_judged(self, events: list[SloEvent]) -> None:
-        self.faults = {each.tenant_id: each.fault for each in events}
+        self.faults = {event.tenant_id: event.fault for event in events}
 
 
 def told_after(

@@ -68,7 +68,8 @@ def store_config(platform: Platform, tenant_id: str) -> None:
 
 
 def test_a_new_tenant_gets_its_partition(platform: Platform) -> None:
-    partitions, cursor = Partitions(), PartitionSync()
+    partitions = Partitions()
+    cursor = PartitionSync()
     sync_partitions(platform, partitions, cursor, utc_now())
     store_config(platform, "acme")
     assert sync_partitions(platform, partitions, cursor, utc_now()) == ["acme"]
@@ -93,7 +94,9 @@ def test_a_tenant_that_is_gone_keeps_its_partition_while_it_is_executed_for(
 def test_all_tenants_are_compared_once_an_hour_alone(
     platform: Platform,
 ) -> None:
-    partitions, cursor, now = Partitions(), PartitionSync(), utc_now()
+    partitions = Partitions()
+    cursor = PartitionSync()
+    now = utc_now()
     sync_partitions(platform, partitions, cursor, now)
     partitions.add_tenants(["gone"])
     sync_partitions(platform, partitions, cursor, now + timedelta(minutes=59))
@@ -125,7 +128,8 @@ class Counted(Metrics):
 def test_holds_that_wait_are_counted_by_tenant_however_many_there_are(
     platform: Platform,
 ) -> None:
-    record, told = ApiWorld(platform).hold_one(), Counted()
+    record = ApiWorld(platform).hold_one()
+    metrics = Counted()
     tenants = [
         "acme",
         *(f"tenant_{number}" for number in range(2 * RUNS_PER_PAGE)),
@@ -133,44 +137,44 @@ def test_holds_that_wait_are_counted_by_tenant_however_many_there_are(
     put_many(
         platform,
         (
-            replace(record, run_id=str(uuid.uuid4()), tenant_id=each)
-            for each in tenants[1:]
+            replace(record, run_id=str(uuid.uuid4()), tenant_id=tenant)
+            for tenant in tenants[1:]
         ),
     )
     now = record.finished_at or utc_now()
-    assert count_holds(at(replace(platform, metrics=told), now)) == len(tenants)
-    assert told.holds == [dict.fromkeys(tenants, 1)]
+    assert count_holds(at(replace(platform, metrics=metrics), now)) == len(
+        tenants
+    )
+    assert metrics.holds == [dict.fromkeys(tenants, 1)]
 
 
 def test_what_is_decided_or_was_never_held_does_not_count(
     platform: Platform,
 ) -> None:
-    world, told = ApiWorld(platform), Counted()
-    platform = replace(platform, metrics=told)
+    world = ApiWorld(platform)
+    metrics = Counted()
+    platform = replace(platform, metrics=metrics)
     discarded = world.hold_one()
     world.client.post(f"/v1/runs/{discarded.run_id}/cancel")
     world.succeed(str(world.post_run().json()["run_id"]))
     assert count_holds(at(platform, utc_now())) == 0
-    assert told.holds == [{}]
+    assert metrics.holds == [{}]
 
 
 def test_a_hold_that_is_older_than_artifacts_are_kept_is_given_up(
     platform: Platform,
 ) -> None:
-    world, told = ApiWorld(platform), Counted()
-    platform = replace(platform, metrics=told)
+    world = ApiWorld(platform)
+    metrics = Counted()
+    platform = replace(platform, metrics=metrics)
     record = world.hold_one()
-    held_at, days = (
-        record.finished_at,
-        timedelta(days=platform.settings.retention_days),
-    )
+    held_at = record.finished_at
+    days = timedelta(days=platform.settings.retention_days)
     assert held_at is not None
     assert count_holds(at(platform, held_at + days)) == 1
     assert count_holds(at(platform, held_at + days + timedelta(seconds=1))) == 0
-    over, feed = (
-        platform.runs.get(record.run_id),
-        platform.runs.feed(record.tenant_id),
-    )
+    over = platform.runs.get(record.run_id)
+    feed = platform.runs.feed(record.tenant_id)
     assert over is not None
     assert feed is not None
     assert (over.status, over.error_code, over.failed_stage) == (
@@ -178,7 +182,10 @@ def test_a_hold_that_is_older_than_artifacts_are_kept_is_given_up(
         "HOLD_EXPIRED",
         Stage.WRITE_OUTPUTS,
     )
-    assert (feed.held_run_id, told.holds) == (None, [{record.tenant_id: 1}, {}])
+    assert (feed.held_run_id, metrics.holds) == (
+        None,
+        [{record.tenant_id: 1}, {}],
+    )
 
 
 class Ended(ExecutionHistory):
@@ -197,7 +204,9 @@ class Ended(ExecutionHistory):
 def test_runs_are_forgotten_that_ended_longer_ago_than_dagster_is_to_keep_them(
     platform: Platform,
 ) -> None:
-    now, history, seconds = utc_now(), Ended(), itertools.count(step=20)
+    now = utc_now()
+    history = Ended()
+    seconds = itertools.count(step=20)
     deadline = Deadline.after(30, lambda: next(seconds))
     on = Occasion(platform, now, deadline)
     assert delete_old_runs(on, history) == 3
@@ -213,7 +222,8 @@ def test_a_comparison_that_fails_is_made_again_at_the_next_tick(
         def remove_tenant(self, tenant_id: str) -> None:
             raise TimeoutError
 
-    cursor, now = PartitionSync(), utc_now()
+    cursor = PartitionSync()
+    now = utc_now()
     with pytest.raises(TimeoutError):
         sync_partitions(platform, Busy("gone"), cursor, now)
     partitions = Partitions("gone")

@@ -35,8 +35,8 @@ def world() -> Iterator[World]:
 
 def sent(world: World, tenant_id: str = "acme") -> RunRecord:
     """Return a run whose message waits in the queue."""
-    wanted = NewRun(run_id=str(uuid.uuid4()), tenant_id=tenant_id)
-    record = world.platform.ledger.reserve(wanted).record
+    new_run = NewRun(run_id=str(uuid.uuid4()), tenant_id=tenant_id)
+    record = world.platform.ledger.reserve(new_run).record
     return world.platform.ledger.messages.mark_sent(
         record.run_id, world.platform.queue.send(record.job)
     )
@@ -44,7 +44,8 @@ def sent(world: World, tenant_id: str = "acme") -> RunRecord:
 
 def watch(world: World, seconds: float, kept: QueueWatch | None = None) -> int:
     """Look at the queue every ten seconds for so long; return how many messages were sent again."""
-    kept, sent_again = kept or QueueWatch(), 0
+    kept = kept or QueueWatch()
+    sent_again = 0
     for _ in range(int(seconds / 10)):
         world.clock.advance(seconds=10)
         now = QueueWatch.read(kept.values())
@@ -58,17 +59,16 @@ def purge(world: World) -> None:
 
 
 def test_runs_of_a_purged_queue_are_sent_again_once(world: World) -> None:
-    records, kept = (
-        [sent(world, tenant) for tenant in ("a", "b", "c")],
-        QueueWatch(),
-    )
+    records = [sent(world, tenant) for tenant in ("a", "b", "c")]
+    memory = QueueWatch()
     purge(world)
-    assert watch(world, LOST_SECONDS - 10, kept) == 0
-    assert watch(world, 30, kept) == 3
+    assert watch(world, LOST_SECONDS - 10, memory) == 0
+    assert watch(world, 30, memory) == 3
     bodies = [
-        Job.parse(one.body).run_id for one in world.platform.queue.receive(10)
+        Job.parse(message.body).run_id
+        for message in world.platform.queue.receive(10)
     ]
-    assert sorted(bodies) == sorted(each.run_id for each in records)
+    assert sorted(bodies) == sorted(record.run_id for record in records)
 
 
 def test_a_backlog_is_not_sent_again_however_long_it_waits(
@@ -82,11 +82,11 @@ def test_what_is_lost_counts_from_when_the_queue_was_seen_empty(
     world: World,
 ) -> None:
     sent(world)
-    kept = QueueWatch()
-    watch(world, 5 * LOST_SECONDS, kept)
+    memory = QueueWatch()
+    watch(world, 5 * LOST_SECONDS, memory)
     purge(world)
-    assert watch(world, LOST_SECONDS, kept) == 0
-    assert watch(world, LOST_SECONDS, kept) == 1
+    assert watch(world, LOST_SECONDS, memory) == 0
+    assert watch(world, LOST_SECONDS, memory) == 1
 
 
 def test_a_queue_that_is_empty_now_and_then_has_no_backlog(
@@ -94,12 +94,13 @@ def test_a_queue_that_is_empty_now_and_then_has_no_backlog(
 ) -> None:
     lost = sent(world, "lost")
     purge(world)
-    kept, sent_again = QueueWatch(), 0
+    memory = QueueWatch()
+    sent_again = 0
     for number in range(2 * LOST_SECONDS // 10):
         world.clock.advance(seconds=10)
         if number % 2:
             sent(world, f"tenant-{number}")
-        sent_again += send_lost_again(at(world.platform, world.clock()), kept)
+        sent_again += send_lost_again(at(world.platform, world.clock()), memory)
         if number % 2:
             world.take_in()
     assert sent_again == 1
@@ -126,11 +127,11 @@ def test_an_attempt_that_follows_another_needs_no_message(world: World) -> None:
 
 
 def test_what_is_remembered_of_the_queue_stays_small(world: World) -> None:
-    kept = QueueWatch()
+    memory = QueueWatch()
     for _ in range(10_000):
         world.clock.advance(seconds=5)
-        kept.note_empty(world.clock(), 3600)
-    assert len(kept.empty_at) <= 12
-    until = kept.due_until(world.clock(), 3600)
+        memory.note_empty(world.clock(), 3600)
+    assert len(memory.empty_at) <= 12
+    until = memory.due_until(world.clock(), 3600)
     assert until is not None
     assert 0 <= (world.clock() - until).total_seconds() <= 360

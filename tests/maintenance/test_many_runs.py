@@ -33,7 +33,8 @@ def world() -> Iterator[World]:
 
 def fill(world: World, count: int) -> None:
     """Store runs whose messages wait in the queue, past ledger and queue."""
-    looks, now = world.platform.ledger.schedule, world.clock()
+    looks = world.platform.ledger.schedule
+    now = world.clock()
     queued = (
         RunRecord(
             run_id=str(uuid.uuid4()),
@@ -62,12 +63,13 @@ def test_a_dead_run_is_found_however_many_wait_in_the_queue(
 
 
 def test_its_next_attempt_does_not_wait_behind_the_queue(world: World) -> None:
-    dead, died_at = world.executing(), world.clock()
+    dead = world.executing()
+    died_at = world.clock()
     fill(world, 200)
-    while not (taken := world.take_in()):
+    while not (run_ids := world.take_in()):
         world.tick()
         world.clock.advance(seconds=5)
-    assert taken == [dead.run_id]
+    assert run_ids == [dead.run_id]
     assert (world.clock() - died_at).total_seconds() <= STALE_SECONDS + 10 + 60
 
 
@@ -108,8 +110,8 @@ def test_a_tick_costs_what_is_due_and_not_what_is_there(world: World) -> None:
     for count in (50, 450):
         fill(world, count)
         calls = CallCounter(world.platform)
-        seen = world.tick()
-        costs.append((seen, dict(calls)))
+        seen_count = world.tick()
+        costs.append((seen_count, dict(calls)))
     assert costs == [(0, {"dynamodb.Query": 8})] * 2
 
 

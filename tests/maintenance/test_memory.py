@@ -17,8 +17,8 @@ class Kept(Memory):
 
 
 def test_a_memory_keeps_everything() -> None:
-    kept = Kept(5.0, [1.0, 2.5])
-    assert Kept.read(json.loads(json.dumps(kept.values()))) == kept
+    memory = Kept(5.0, [1.0, 2.5])
+    assert Kept.read(json.loads(json.dumps(memory.values()))) == memory
 
 
 @pytest.mark.parametrize("values", [None, "", "text", [], 3, {"other": 1}])

@@ -186,10 +186,8 @@ def test_a_final_run_loses_its_message_and_is_looked_at_no_more(
 def test_jobs_that_wait_have_their_turn_in_order_when_their_tenant_is_free(
     world: World,
 ) -> None:
-    first, waiting = (
-        world.posted(),
-        [Job(str(uuid.uuid4()), "acme") for _ in range(3)],
-    )
+    first = world.posted()
+    waiting = [Job(str(uuid.uuid4()), "acme") for _ in range(3)]
     for job in waiting:
         world.platform.queue.send(job)
         world.take_in()
@@ -204,7 +202,8 @@ def test_jobs_that_wait_have_their_turn_in_order_when_their_tenant_is_free(
 def test_a_job_that_waits_is_called_again_where_the_call_was_lost(
     world: World,
 ) -> None:
-    first, waiting = world.posted(), Job(str(uuid.uuid4()), "acme")
+    first = world.posted()
+    waiting = Job(str(uuid.uuid4()), "acme")
     world.platform.queue.send(waiting)
     world.take_in()
     world.platform.ledger.messages.acknowledge(
@@ -277,10 +276,10 @@ def test_a_success_that_is_settled_removes_feeds_that_are_long_out_of_force(
     world.clock.now = utc_now() + timedelta(days=2)
     world.tick()
     assert world.current(record).acknowledged_at is not None
-    left = {
-        each.key for each in world.platform.objects.list_objects("published/")
+    remaining = {
+        item.key for item in world.platform.objects.list_objects("published/")
     }
-    assert left == {feed_copy_key(record, "csv"), state_key(record)}
+    assert remaining == {feed_copy_key(record, "csv"), state_key(record)}
 
 
 class Reluctant(DagsterExecutions):
@@ -295,10 +294,8 @@ class Reluctant(DagsterExecutions):
 def test_one_run_that_cannot_be_reconciled_holds_no_other_up(
     world: World,
 ) -> None:
-    bad, good = (
-        world.dispatched(world.posted("a")),
-        world.dispatched(world.posted("b")),
-    )
+    bad = world.dispatched(world.posted("a"))
+    good = world.dispatched(world.posted("b"))
     world.add_run(good, STATUS.FAILURE)
     world.clock.advance(seconds=30)
     tick = ReconcileTick(
@@ -375,11 +372,11 @@ def test_a_tick_that_takes_too_long_goes_on_where_it_stopped(
         world.dispatched(world.posted(tenant))
         world.clock.advance(seconds=1)
     world.clock.advance(seconds=30)
-    seen = []
+    tenants = []
 
     class Watched(DagsterExecutions):
         def state(self, record: RunRecord) -> AttemptState:
-            seen.append(record.tenant_id)
+            tenants.append(record.tenant_id)
             return super().state(record)
 
     for _ in range(2):
@@ -390,7 +387,7 @@ def test_a_tick_that_takes_too_long_goes_on_where_it_stopped(
             clock=world.clock,
             monotonic=lambda: next(looks),  # noqa: B023 - called within the round
         ).run()
-    assert seen == ["a", "b"]
+    assert tenants == ["a", "b"]
 
 
 class WorkerErrors(Metrics):

@@ -24,7 +24,8 @@ from relay_dagster.tenants.deletion import TenantState
 from relay_dagster.webhooks.changes import added, removed
 from support.webhooks_world import webhook
 
-LEAVER, OLD_AUDIT = "leaver", "audit-as-it-was"
+LEAVER = "leaver"
+OLD_AUDIT = "audit-as-it-was"
 Items = dict[str, list[dict[str, Any]]]
 
 
@@ -32,7 +33,8 @@ class Restoring:
     """A world whose tables can be put aside and restored, as of that instant."""
 
     def __init__(self, world: World) -> None:
-        self.world, self.process = world, world.process()
+        self.world = world
+        self.process = world.process()
         self.platform = self.process.platform
         self.clock = world.clock
         self.tables = (
@@ -41,7 +43,8 @@ class Restoring:
             world.settings.audit_table,
         )
         database = replace(self.platform.database, clock=world.clock)
-        self.keys, self.links = ApiKeyStore(database), LinkStore(database)
+        self.keys = ApiKeyStore(database)
+        self.links = LinkStore(database)
 
     def items(self) -> Items:
         scan = self.platform.clients.dynamodb.scan
@@ -68,18 +71,18 @@ class Restoring:
         return run_id
 
     def key(self, name: str) -> TenantKey:
-        made = TenantKey(
+        tenant_key = TenantKey(
             key_id=name,
             tenant_id=TENANT,
             digest="d",
             name=name,
             created_at=self.clock(),
         )
-        self.keys.add(made)
-        return made
+        self.keys.add(tenant_key)
+        return tenant_key
 
     def link(self, name: str, kind: LinkKind) -> Link:
-        made = Link(
+        new_link = Link(
             link_id=name,
             tenant_id=TENANT,
             kind=kind,
@@ -88,26 +91,24 @@ class Restoring:
             created_at=self.clock(),
             created_by="admin:ops",
         )
-        self.links.add(made)
-        return made
+        self.links.add(new_link)
+        return new_link
 
 
 @pytest.fixture
 def restoring() -> Iterator[Restoring]:
     with new_world() as world:
-        found = Restoring(world)
-        found.process.store_config()
-        found.platform.tenants.put(LEAVER, "{}")
-        yield found
+        restored_world = Restoring(world)
+        restored_world.process.store_config()
+        restored_world.platform.tenants.put(LEAVER, "{}")
+        yield restored_world
 
 
 def kept_and_gone_on(restoring: Restoring) -> tuple[Items, Any]:
     """Put tables aside with a run that executes and one that waits; then let much happen."""
-    world, platform, process = (
-        restoring.world,
-        restoring.platform,
-        restoring.process,
-    )
+    world = restoring.world
+    platform = restoring.platform
+    process = restoring.process
     first = restoring.end_run()
     restoring.key("revoked"), restoring.key("kept")
     (
@@ -119,7 +120,7 @@ def kept_and_gone_on(restoring: Restoring) -> tuple[Items, Any]:
     process.submit()
     process.intake()  # Dagster is asked for it, and nobody has claimed it
     since = restoring.clock()
-    kept = restoring.items()
+    items = restoring.items()
     restoring.clock.advance(60)
 
     settle(world)
@@ -137,15 +138,15 @@ def kept_and_gone_on(restoring: Restoring) -> tuple[Items, Any]:
     platform.webhooks.change(TENANT, removed(TENANT, hook.webhook_id), gone)
     platform.deletions.ask(LEAVER, timedelta(0))
     process.delete_due()
-    found = platform.deletions.get(LEAVER)
-    assert found is not None
-    assert found.state is TenantState.DELETED
-    return kept, since
+    deletion = platform.deletions.get(LEAVER)
+    assert deletion is not None
+    assert deletion.state is TenantState.DELETED
+    return items, since
 
 
 def recovered(restoring: Restoring) -> tuple[Recovery, AuditStore, Any]:
-    kept, since = kept_and_gone_on(restoring)
-    audit = restoring.restore(kept)
+    items, since = kept_and_gone_on(restoring)
+    audit = restoring.restore(items)
     restoring.process.begin()
     return recover(restoring.platform, since, audit, SYSTEM), audit, since
 
@@ -153,21 +154,19 @@ def recovered(restoring: Restoring) -> tuple[Recovery, AuditStore, Any]:
 def test_what_was_deleted_since_is_deleted_again_and_what_was_under_way_ends(
     restoring: Restoring,
 ) -> None:
-    platform, process, world = (
-        restoring.platform,
-        restoring.process,
-        restoring.world,
-    )
-    done, audit, _ = recovered(restoring)
-    assert sorted(each.action for each in done.deleted_again) == [
+    platform = restoring.platform
+    process = restoring.process
+    world = restoring.world
+    report, audit, _ = recovered(restoring)
+    assert sorted(entry.action for entry in report.deleted_again) == [
         Action.FEED_LINK_DELETED,
         Action.KEY_DELETED,
         Action.SUPPLIER_LINK_DELETED,
         Action.TENANT_DELETED,
         Action.WEBHOOK_DELETED,
     ]
-    assert len(done.cancelled) == len(done.brought_back) == 1
-    assert done.lost[Action.KEY_CREATED] == 1
+    assert len(report.cancelled) == len(report.brought_back) == 1
+    assert report.lost[Action.KEY_CREATED] == 1
     assert restoring.keys.get("revoked") is None
     assert restoring.keys.get("kept") is not None
     assert [restoring.links.of_tenant(TENANT, kind) for kind in LinkKind] == [
@@ -190,28 +189,29 @@ def test_what_was_deleted_since_is_deleted_again_and_what_was_under_way_ends(
     platform.pauses.end(None)
     restoring.end_run()
     assert [run["status"] for run in world.runs()].count("SUCCEEDED") == 2
-    ids = {each.audit_id for each in audit.list_entries(limit=100).items}
-    assert ids <= {each["audit_id"] for each in world.audit()}
+    ids = {entry.audit_id for entry in audit.list_entries(limit=100).items}
+    assert ids <= {entry["audit_id"] for entry in world.audit()}
 
 
 def test_without_the_recovery_the_deleted_come_back_and_the_doctor_finds_the_rest(
     restoring: Restoring,
 ) -> None:
-    kept, _ = kept_and_gone_on(restoring)
-    restoring.restore(kept)
+    items, _ = kept_and_gone_on(restoring)
+    restoring.restore(items)
     assert restoring.keys.get("revoked") is not None
     assert restoring.platform.tenants.latest_version(LEAVER) == 1
     findings = list(examine(restoring.platform, restoring.clock(), Extent()))
-    assert {each.invariant for each in findings} == {"feed_gone"}
+    assert {finding.invariant for finding in findings} == {"feed_gone"}
 
 
 def test_a_recovery_may_be_made_again(restoring: Restoring) -> None:
-    done, audit, since = recovered(restoring)
+    report, audit, since = recovered(restoring)
     again = recover(restoring.platform, since, audit, SYSTEM)
-    assert [each.action for each in again.deleted_again] == [
+    assert [entry.action for entry in again.deleted_again] == [
         Action.TENANT_DELETED
     ]
+    # Dagster still has the run that was brought back.
     assert (again.cancelled, again.brought_back) == (
-        done.cancelled,
+        report.cancelled,
         [],
-    )  # Dagster still has it
+    )

@@ -37,8 +37,8 @@ TWO_VENDORS = (vendor_document("vendor_1"), vendor_document("vendor_2"))
 
 def published(world: World) -> list[str]:
     """Return the keys of the feeds that are published."""
-    found = world.platform.objects.list_objects("published/")
-    return [each.key for each in found if each.key.endswith(".csv")]
+    objects = world.platform.objects.list_objects("published/")
+    return [item.key for item in objects if item.key.endswith(".csv")]
 
 
 def verdicts(
@@ -83,6 +83,7 @@ def test_a_success_leaves_every_promised_artifact_and_no_errors(
         "merged_inventory",
         "report",
         "run_summary",
+        "report_data",
     }
 
 
@@ -128,10 +129,8 @@ def test_the_report_is_a_page_that_says_what_each_vendor_gave_and_how_old_it_is(
             "less than 1 hour",
         ),
     ]
-    bucket, key = (
-        world.platform.objects.bucket,
-        world.record().artifacts["report"],
-    )
+    bucket = world.platform.objects.bucket
+    key = world.record().artifacts["report"]
     stored = world.platform.clients.s3.head_object(Bucket=bucket, Key=key)
     assert stored["ContentType"] == "text/html; charset=utf-8"
 
@@ -217,8 +216,8 @@ def test_the_manifest_tells_where_each_input_came_from(world: World) -> None:
     world.run()
     entries = world.report("input_manifest")["vendors"]
     assert entries["vendor_2"]["status"] == "missing"
-    found = entries["vendor_1"]
-    assert list(found) == [
+    entry = entries["vendor_1"]
+    assert list(entry) == [
         "status",
         "required",
         "expected_prefix",
@@ -233,9 +232,9 @@ def test_the_manifest_tells_where_each_input_came_from(world: World) -> None:
         "last_good_run_id",
         "age_hours",
     ]
-    assert found["s3_key"] == "tenants/acme/inbound/vendor_1/feed.csv"
+    assert entry["s3_key"] == "tenants/acme/inbound/vendor_1/feed.csv"
     assert (
-        found["run_copy_key"]
+        entry["run_copy_key"]
         == f"{RUN_ID}/tenants/acme/inbound/vendor_1/feed.csv"
     )
 
@@ -247,20 +246,20 @@ def test_materializations_carry_counts_tables_a_preview_and_addresses(
     world.upload("vendor_1", feed("A,5,10.00", "B,1,4.00"))
     result = world.run()
     (event,) = result.asset_materializations_for_node("merged_inventory")
-    shown = {name: value.value for name, value in event.metadata.items()}
+    metadata = {name: value.value for name, value in event.metadata.items()}
     assert (
-        shown["dagster/row_count"]
-        == shown["rows_merged"]
-        == shown["rows_in"]
+        metadata["dagster/row_count"]
+        == metadata["rows_merged"]
+        == metadata["rows_in"]
         == 2
     )
     assert column_of(event.metadata["preview"], "sku") == ["A", "B"]
     assert column_of(event.metadata["vendors"], "valid") == [2]
     assert column_of(event.metadata["vendors"], "skus_won") == [2]
-    assert shown["artifact/merged_inventory"].endswith(
+    assert metadata["artifact/merged_inventory"].endswith(
         "/outputs/merged_inventory.csv"
     )
-    assert shown["artifact/report"].endswith("/reports/report.html")
+    assert metadata["artifact/report"].endswith("/reports/report.html")
     outputs = [
         event for event in result.all_events if event.is_successful_output
     ]
@@ -281,11 +280,11 @@ def test_assets_carry_their_columns_the_engine_s_version_and_the_feed_s_hash(
     result = world.run()
     (event,) = result.asset_materializations_for_node("merged_inventory")
     columns = event.metadata["dagster/column_schema"].value.columns
-    assert [(each.name, each.type) for each in columns] == [
+    assert [(column.name, column.type) for column in columns] == [
         ("sku", "text"),
         ("Price", "money"),
     ]
-    assert [each.constraints.nullable for each in columns] == [False, True]
+    assert [column.constraints.nullable for column in columns] == [False, True]
     feed_bytes = world.artifact("merged_inventory")
     assert (
         event.tags["dagster/data_version"]
@@ -294,7 +293,7 @@ def test_assets_carry_their_columns_the_engine_s_version_and_the_feed_s_hash(
     assert event.tags["dagster/code_version"] == ENGINE_VERSION
     (spec,) = normalized_inventory.specs
     names = [
-        each.name for each in spec.metadata["dagster/column_schema"].columns
+        column.name for column in spec.metadata["dagster/column_schema"].columns
     ]
     assert names == list(CANONICAL_COLUMNS)
 
@@ -319,18 +318,24 @@ def test_a_verdict_is_about_the_rows_of_its_own_run(
     world.store_config()
     world.upload("vendor_1", feed("A,5,10.00"))
     result = world.run()
-    told = [each for each in verdicts(result) if each.asset_key.path == [asset]]
-    assert told
-    for each in told:
-        assert each.target_materialization_data is not None
-        assert each.target_materialization_data.run_id == result.run_id
+    own_verdicts = [
+        verdict
+        for verdict in verdicts(result)
+        if verdict.asset_key.path == [asset]
+    ]
+    assert own_verdicts
+    for verdict in own_verdicts:
+        assert verdict.target_materialization_data is not None
+        assert verdict.target_materialization_data.run_id == result.run_id
 
 
 def test_a_run_that_fails_tells_its_verdicts_too(world: World) -> None:
     world.store_config(*TWO_VENDORS)
     world.upload("vendor_1", b"sku,quantity_available\nA,\xff\n")
     world.upload("vendor_2", feed("A,many,1.00"))
-    assert {each.check_name: each.passed for each in verdicts(world.run())} == {
+    assert {
+        verdict.check_name: verdict.passed for verdict in verdicts(world.run())
+    } == {
         "canonical_schema_holds": False,
         "invalid_rows_within_max": False,
         "invalid_pct_within_max": False,
@@ -347,7 +352,7 @@ def test_a_run_that_publishes_nothing_tells_what_became_of_the_merge(
     result = world.run()
     assert failure_of(result).startswith("empty_output: ")
     assert "merged_schema_holds" in {
-        each.check_name for each in verdicts(result)
+        verdict.check_name for verdict in verdicts(result)
     }
 
 
@@ -434,7 +439,12 @@ def test_a_tenant_without_a_config_fails_at_once(world: World) -> None:
         Stage.FETCH_INPUTS,
     )
     assert record.error_code == "missing_tenant_config"
-    assert world.names() == {"errors", "report", "run_summary"}
+    assert world.names() == {
+        "errors",
+        "report",
+        "report_data",
+        "run_summary",
+    }
 
 
 def test_a_config_of_another_schema_is_kept_as_it_is_stored(
@@ -449,6 +459,7 @@ def test_a_config_of_another_schema_is_kept_as_it_is_stored(
         "errors",
         "report",
         "run_summary",
+        "report_data",
     }
 
 
@@ -463,6 +474,7 @@ def test_a_required_vendor_without_a_feed_fails_the_run(world: World) -> None:
         "errors",
         "report",
         "run_summary",
+        "report_data",
     }
     assert world.names() == reports
 
@@ -519,6 +531,7 @@ def test_too_many_refused_rows_fail_the_run_with_their_list(
         "invalid_rows",
         "errors",
         "run_summary",
+        "report_data",
     } <= world.names()
     assert "merged_inventory" not in world.names()
     assert world.report("run_summary")["record_count"] == 0
@@ -645,7 +658,7 @@ def test_poison_whose_reports_s3_refuses_is_counted_as_a_failed_run(
     for attempt in (1, 2, 3):
         world.dispatch(attempt)
         assert not world.execute(attempt).success
-    assert [one.error_code for one in finished.records] == ["POISON_JOB"]
+    assert [record.error_code for record in finished.records] == ["POISON_JOB"]
     assert '"event": "run_failed"' in capsys.readouterr().err
     assert world.record().needs_reports
 
@@ -677,21 +690,21 @@ def test_a_later_attempt_reads_the_same_bytes_as_the_first(
     first = world.artifact("merged_inventory")
     assert first.endswith(b"10.00\n")
     world.upload("vendor_1", feed("A,5,99.00"), name="later.csv")
-    other = "0d1f9a52-7f0c-4f3e-9b4c-2a4f6b8d0e22"
+    other_run_id = "0d1f9a52-7f0c-4f3e-9b4c-2a4f6b8d0e22"
     manifest = world.artifact("input_manifest").replace(
-        RUN_ID.encode(), other.encode()
+        RUN_ID.encode(), other_run_id.encode()
     )
     world.platform.objects.put(
-        f"{other}/tenants/{TENANT}/reports/input_manifest.json", manifest
+        f"{other_run_id}/tenants/{TENANT}/reports/input_manifest.json", manifest
     )
     world.platform.objects.put(
-        f"{other}/tenants/{TENANT}/inbound/vendor_1/feed.csv",
+        f"{other_run_id}/tenants/{TENANT}/inbound/vendor_1/feed.csv",
         world.artifact("inbound_vendor_1"),
     )
-    world.request(other)
-    world.dispatch(run_id=other)
-    assert world.execute(run_id=other).success
-    assert world.artifact("merged_inventory", other) == first
+    world.request(other_run_id)
+    world.dispatch(run_id=other_run_id)
+    assert world.execute(run_id=other_run_id).success
+    assert world.artifact("merged_inventory", other_run_id) == first
 
 
 def test_an_attempt_that_belongs_to_another_dagster_run_executes_nothing(
@@ -898,12 +911,14 @@ def test_the_last_asset_alone_keeps_the_warnings_about_vendors_without_offers(
     world.upload("vendor_3", b"sku,quantity_available\nA,\xff\n")
     world.run()
     result = world.execute(None, assets=["merged_inventory"])
-    told = {"OPTIONAL_VENDOR_MISSING": 1, "VENDOR_LEFT_OUT": 1}
+    expected_counts = {"OPTIONAL_VENDOR_MISSING": 1, "VENDOR_LEFT_OUT": 1}
     for run_id in (RUN_ID, result.run_id):
-        assert world.report("run_summary", run_id)["warnings"] == told
+        assert (
+            world.report("run_summary", run_id)["warnings"] == expected_counts
+        )
     first, alone = (
-        world.report("errors", each)["entries"]
-        for each in (RUN_ID, result.run_id)
+        world.report("errors", run_id)["entries"]
+        for run_id in (RUN_ID, result.run_id)
     )
     assert alone == first
 

@@ -14,7 +14,13 @@ from relay_dagster.orchestration.checks import (
     merged_results,
     normalized_results,
 )
-from support.builders import REQUESTED_AT, feed, tenant_config, vendor_document
+from support.builders import (
+    REQUESTED_AT,
+    feed,
+    run_context,
+    tenant_config,
+    vendor_document,
+)
 from support.explaining import run_in_memory
 from support.normalizing import normalize_vendor
 
@@ -32,7 +38,9 @@ def verdicts(*feeds: bytes, **policy: Any) -> dict[str, dg.AssetCheckResult]:
         for vendor, data in zip(config.vendors, feeds, strict=True)
     ]
     results = [*normalized_results(config.error_policy, normalized)]
-    results += merged_results(merge_vendors(config, normalized), RunFindings())
+    results += merged_results(
+        merge_vendors(config, normalized), RunFindings(), run_context()
+    )
     return {str(result.check_name): result for result in results}
 
 
@@ -124,7 +132,7 @@ def test_a_sku_that_stands_twice_breaks_both_checks_of_the_merged_rows() -> (
     broken = replace(merged, feed=twice, broken_rules=rules_broken_by(twice))
     results = {
         str(result.check_name): result
-        for result in merged_results(broken, RunFindings())
+        for result in merged_results(broken, RunFindings(), run_context())
     }
     assert {name: result.passed for name, result in results.items()} == {
         "merged_schema_holds": False,
@@ -150,7 +158,7 @@ def test_prices_that_are_kept_back_stand_beside_the_guards() -> None:
     merged = merge_vendors(
         config, [normalize_vendor(config, config.vendors[0], low, **at)]
     )
-    *_, result = merged_results(merged, run.findings)
+    *_, result = merged_results(merged, run.findings, run_context())
     assert result.passed
     assert result.metadata["quarantined"].value == 1
     (row,) = rows(result, "quarantine")

@@ -27,7 +27,8 @@ from support.tenant_leftovers import Kept, kept_by_dagster, naming
 
 RUN_ID = r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
 MANY = 5_000_000
-TENANT, OTHERS = "acme", ("acme2", "acme-2", "the_acme", "ACME")
+TENANT = "acme"
+OTHERS = ("acme2", "acme-2", "the_acme", "ACME")
 STATUS = dg.DagsterRunStatus
 BACKFILLS = sa.table(
     "bulk_actions", *map(sa.column, ("key", "status", "timestamp", "body"))
@@ -62,10 +63,10 @@ def add_run(
     *,
     job_name: str = INVENTORY_SYNC,
 ) -> str:
-    given = {tags.PARTITION: tenant_id, tags.TENANT_ID: tenant_id}
+    run_tags = {tags.PARTITION: tenant_id, tags.TENANT_ID: tenant_id}
     run_id = str(uuid.uuid4())
     run = dg.DagsterRun(
-        job_name=job_name, run_id=run_id, status=status, tags=given
+        job_name=job_name, run_id=run_id, status=status, tags=run_tags
     )
     return instance.add_run(run).run_id
 
@@ -87,9 +88,9 @@ def test_runs_and_partition_go_and_those_of_others_stay(
     instance: dg.DagsterInstance,
 ) -> None:
     add_run(instance, TENANT)
-    others = {add_run(instance, tenant_id) for tenant_id in OTHERS}
+    other_runs = {add_run(instance, tenant_id) for tenant_id in OTHERS}
     assert remove(instance) == (2, True)
-    assert {run.run_id for run in instance.get_runs()} == others
+    assert {run.run_id for run in instance.get_runs()} == other_runs
     assert set(instance.get_dynamic_partitions("tenants")) == set(OTHERS)
     assert remove(instance) == (0, True)
 
@@ -126,8 +127,8 @@ def test_events_without_a_run_go_and_the_asset_s_last_is_another_s(
     remove(instance)
     key = dg.AssetKey("merged_inventory")
     assert instance.get_materialized_partitions(key) == {"acme2"}
-    (left,) = instance.fetch_materializations(key, limit=9).records
-    assert left.partition_key == "acme2"
+    (record,) = instance.fetch_materializations(key, limit=9).records
+    assert record.partition_key == "acme2"
 
 
 def test_a_cache_that_names_the_tenant_is_made_anew(
@@ -142,10 +143,10 @@ def test_a_cache_that_names_the_tenant_is_made_anew(
                 ASSETS.update().values(cached_status_data=cached)
             )
         remove(instance)
-        left = rows(
+        statuses = rows(
             storage.index_connection, sa.select(ASSETS.c.cached_status_data)
         )
-        assert left == [None if name == TENANT else cached]
+        assert statuses == [None if name == TENANT else cached]
 
 
 @pytest.mark.parametrize(
@@ -161,7 +162,8 @@ def test_a_cache_that_names_the_tenant_is_made_anew(
 def test_ticks_that_tell_of_it_go(
     instance: dg.DagsterInstance, text: str, goes: bool
 ) -> None:
-    run_id, storage = str(uuid.uuid4()), instance.schedule_storage
+    run_id = str(uuid.uuid4())
+    storage = instance.schedule_storage
     assert storage is not None
     body = text.replace("RUN", run_id)
     connection = storage.connect  # type: ignore[attr-defined]
@@ -170,8 +172,8 @@ def test_ticks_that_tell_of_it_go(
             tick = {"job_origin_id": "o", "status": status, "tick_body": body}
             open_connection.execute(TICKS.insert().values(**tick))
     remove(instance, run_id)
-    left = set(rows(connection, sa.select(TICKS.c.status)))
-    assert left == ({"STARTED"} if goes else {"SUCCESS", "STARTED"})
+    statuses = set(rows(connection, sa.select(TICKS.c.status)))
+    assert statuses == ({"STARTED"} if goes else {"SUCCESS", "STARTED"})
 
 
 @pytest.mark.parametrize(
@@ -186,15 +188,15 @@ def test_a_tenant_whose_name_is_a_word_of_the_sensors_takes_no_other_s_ticks(
     instance: dg.DagsterInstance, name: str, body: str
 ) -> None:
     storage: Any = instance.schedule_storage
-    told = json.dumps(
+    skipped = json.dumps(
         {"skip_reason": f"tenant {name}: too many writers at once"}
     )
     with storage.connect() as connection:
-        for each in (body, told):
+        for text in (body, skipped):
             tick = {
                 "job_origin_id": "o",
                 "status": "SUCCESS",
-                "tick_body": each,
+                "tick_body": text,
             }
             connection.execute(TICKS.insert().values(**tick))
     DagsterHistory(instance).remove_tenant(name, (), lambda: False)
@@ -265,11 +267,9 @@ def test_ticks_are_gone_through_from_where_it_was_late(
     }
     with storage.connect() as connection:
         connection.execute(TICKS.insert(), [tick] * 1100)
-    run_id, history, marks = (
-        add_run(instance, TENANT),
-        DagsterHistory(instance),
-        list[str | None](),
-    )
+    run_id = add_run(instance, TENANT)
+    history = DagsterHistory(instance)
+    marks = list[str | None]()
     removed = history.remove_tenant(TENANT, (), lambda: True)
     while removed.mark != "ticks seen":
         assert instance.get_run_by_id(run_id) is not None
@@ -302,16 +302,17 @@ def delete_old(
 def test_runs_of_the_job_that_ended_long_ago_are_deleted_the_oldest_first(
     instance: dg.DagsterInstance,
 ) -> None:
-    ended = [add_run(instance, TENANT) for _ in range(3)]
+    run_ids = [add_run(instance, TENANT) for _ in range(3)]
     executing = add_run(instance, TENANT, STATUS.STARTED)
     another = add_run(instance, TENANT, job_name="somebody_elses")
-    history, late = DagsterHistory(instance), iter([False, False, True])
+    history = DagsterHistory(instance)
+    late = iter([False, False, True])
     assert (
         history.delete_ended_before(utc_now() - timedelta(days=1), never) == 0
     )
     assert history.delete_ended_before(AFTER_ALL, lambda: next(late)) == 2
     assert {run.run_id for run in instance.get_runs()} == {
-        ended[2],
+        run_ids[2],
         executing,
         another,
     }
@@ -360,8 +361,9 @@ def execute_checked(
 def test_a_run_deleted_by_its_age_leaves_no_verdict_no_tag_and_no_file(
     instance: dg.DagsterInstance, tmp_path: Path
 ) -> None:
-    gone, kept = execute_checked(instance), execute_checked(instance)
-    before = places(tmp_path, kept)
+    gone = execute_checked(instance)
+    newer_run = execute_checked(instance)
+    before = places(tmp_path, newer_run)
     assert places(tmp_path, gone) >= {
         "runs",
         "run_tags",
@@ -371,7 +373,7 @@ def test_a_run_deleted_by_its_age_leaves_no_verdict_no_tag_and_no_file(
     assert places(tmp_path, gone) >= {f"{gone}.db"}
     assert delete_old(instance) == 1
     assert places(tmp_path, gone) == set()
-    assert places(tmp_path, kept) == before
+    assert places(tmp_path, newer_run) == before
 
 
 def report_checked(instance: dg.DagsterInstance, tenant_id: str) -> None:
@@ -401,8 +403,10 @@ def counts(kept: Kept) -> Counter[str]:
 def test_after_retention_there_is_as_much_as_before_but_for_the_newest_of_each_tenant(
     opened: Any, tmp_path: Path
 ) -> None:
-    tenants, gone, newest = (TENANT, OTHERS[0]), set[str](), set[str]()
-    with opened(tmp_path) as (instance, kept):
+    tenants = (TENANT, OTHERS[0])
+    gone = set[str]()
+    newest = set[str]()
+    with opened(tmp_path) as (instance, history):
 
         def one_more_of_each() -> set[str]:
             for tenant_id in tenants:
@@ -415,19 +419,20 @@ def test_after_retention_there_is_as_much_as_before_but_for_the_newest_of_each_t
             instance.add_dynamic_partitions("tenants", [tenant_id])
         newest = one_more_of_each()
         assert delete_old(instance) == 0
-        rows_before, bytes_before = counts(kept()), bytes_of(tmp_path)
+        rows_before = counts(history())
+        bytes_before = bytes_of(tmp_path)
         for _ in range(8):
             gone |= newest
             newest = one_more_of_each()
         assert delete_old(instance, utc_now() - timedelta(days=1)) == 0
         assert delete_old(instance) == len(gone) == 16
         assert {run.run_id for run in instance.get_runs()} == newest
-        assert naming(kept(), gone) == {}
-        assert counts(kept()) == rows_before
+        assert naming(history(), gone) == {}
+        assert counts(history()) == rows_before
         assert bytes_of(tmp_path) <= 1.1 * bytes_before
         for tenant_id in tenants:
             DagsterHistory(instance).remove_tenant(tenant_id, (), never)
-        assert naming(kept(), {f'"{each}"' for each in tenants}) == {}
+        assert naming(history(), {f'"{tenant}"' for tenant in tenants}) == {}
 
 
 def bytes_of(home: Path) -> int:
@@ -465,10 +470,10 @@ def test_a_file_that_is_mostly_free_is_made_smaller(
 
 def places(home: Path, run_id: str) -> set[str]:
     """Return the tables and the files that name a run."""
-    found = naming(kept_by_dagster(home), {run_id})
+    places_of_run = naming(kept_by_dagster(home), {run_id})
     return {
         part
-        for place in found
+        for place in places_of_run
         for part in Path(place).parts[-3:]
         if not part.isdecimal()
     }

@@ -105,11 +105,12 @@ def test_runs_that_have_waited_in_dagster_s_queue_are_promoted(
             (STATUS.STARTED, "5"),
         )
     )
-    executions, now = DagsterExecutions(instance), datetime.now(UTC)
+    executions = DagsterExecutions(instance)
+    now = datetime.now(UTC)
 
     def priorities() -> list[str]:
-        found = map(instance.get_run_by_id, (waiting, ahead, executing))
-        return [each.tags[tags.PRIORITY] for each in found if each is not None]
+        runs = map(instance.get_run_by_id, (waiting, ahead, executing))
+        return [run.tags[tags.PRIORITY] for run in runs if run is not None]
 
     executions.promote("5", "10", now - timedelta(minutes=10))
     assert priorities() == ["5", "10", "5"]
@@ -182,7 +183,8 @@ def test_ten_thousand_partitions_are_not_read_to_add_none() -> None:
 def test_a_process_that_does_not_end_is_not_waited_for(
     instance: dg.DagsterInstance,
 ) -> None:
-    asked, answers = threading.Event(), threading.Event()
+    request_received = threading.Event()
+    answers = threading.Event()
 
     class Frozen:
         """An instance whose launcher waits for a process that is frozen."""
@@ -193,7 +195,7 @@ def test_a_process_that_does_not_end_is_not_waited_for(
             return getattr(instance, name)
 
         def cancel_run(self, _: str) -> None:
-            asked.set()
+            request_received.set()
             answers.wait(60)
 
     add_run(instance)
@@ -201,7 +203,7 @@ def test_a_process_that_does_not_end_is_not_waited_for(
     started = time.monotonic()
     DagsterExecutions(frozen).terminate(RECORD)
     answers.set()
-    assert asked.is_set()
+    assert request_received.is_set()
     assert time.monotonic() - started < 10
 
 
@@ -213,7 +215,7 @@ def test_a_silent_process_is_ended_where_it_need_not_be_asked_itself(
     instance: dg.DagsterInstance, launcher: str, asked: bool
 ) -> None:
     """Dagster's own launcher would hold the code server up until a frozen process answers."""
-    ended: list[str] = []
+    ended_runs: list[str] = []
 
     class Launched:
         run_coordinator = property(lambda self: self)
@@ -223,12 +225,12 @@ def test_a_silent_process_is_ended_where_it_need_not_be_asked_itself(
             return getattr(instance, name)
 
         def cancel_run(self, dagster_run_id: str) -> None:
-            ended.append(dagster_run_id)
+            ended_runs.append(dagster_run_id)
 
     run_id = add_run(instance)
     launched: Any = Launched()
     DagsterExecutions(launched).stop(RECORD)
-    assert ended == ([run_id] if asked else [])
+    assert ended_runs == ([run_id] if asked else [])
 
 
 def test_a_process_that_nobody_can_ask_is_no_fault(

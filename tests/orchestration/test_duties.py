@@ -44,10 +44,10 @@ def evaluate(
     memory: dict[str, Any] | None = None,
 ) -> tuple[str, dict[str, Any]]:
     """Do one duty; return what it tells, and what it remembers."""
-    (duty,) = [each for each in DUTIES if each.name == name]
+    (duty,) = [candidate for candidate in DUTIES if candidate.name == name]
     cursor = json.dumps({name: {"due_at": 0, "memory": memory or {}}})
-    told, after = keep_house(platform, lambda: instance, cursor, duties=[duty])
-    return told.removeprefix(f"{name}: "), json.loads(after)[name]["memory"]
+    text, after = keep_house(platform, lambda: instance, cursor, duties=[duty])
+    return text.removeprefix(f"{name}: "), json.loads(after)[name]["memory"]
 
 
 def test_with_nothing_to_do_the_duties_do_nothing(
@@ -85,10 +85,11 @@ def closed() -> dg.DagsterInstance:
 def test_each_duty_comes_again_after_its_own_interval(
     platform: Platform,
 ) -> None:
-    clock, done = FakeClock(), list[str]()
+    clock = FakeClock()
+    names = list[str]()
 
     def noted(name: str) -> Callable[[Occasion, Memory], str]:
-        return lambda _, __: done.append(name) or "done"
+        return lambda _, __: names.append(name) or "done"
 
     table = [
         Duty("often", 0, 9, noted("often")),
@@ -100,31 +101,31 @@ def test_each_duty_comes_again_after_its_own_interval(
             platform, closed, cursor, clock=clock, duties=table
         )
         clock.advance(seconds=10)
-    assert Counter(done) == {"often": 7, "seldom": 2}
+    assert Counter(names) == {"often": 7, "seldom": 2}
 
 
 def test_the_duty_that_has_waited_longest_comes_first(
     platform: Platform,
 ) -> None:
-    done: list[str] = []
+    names: list[str] = []
     table = [
-        Duty(name, 60, 9, lambda on, _, name=name: done.append(name) or "done")
+        Duty(name, 60, 9, lambda on, _, name=name: names.append(name) or "done")
         for name in ("a", "b", "c")
     ]
     cursor = json.dumps(
         {"a": {"due_at": 3}, "b": {"due_at": 1}, "c": {"due_at": 2}}
     )
     keep_house(platform, closed, cursor, duties=table)
-    assert done == ["b", "c", "a"]
+    assert names == ["b", "c", "a"]
 
 
 def test_a_duty_has_no_longer_than_its_own_time_and_that_of_the_tick(
     platform: Platform,
 ) -> None:
-    left: list[float] = []
+    seconds: list[float] = []
 
     def act(on: Occasion, _: Memory) -> str:
-        left.append(on.deadline.at - on.deadline.monotonic())
+        seconds.append(on.deadline.at - on.deadline.monotonic())
         return "done"
 
     keep_house(
@@ -133,8 +134,8 @@ def test_a_duty_has_no_longer_than_its_own_time_and_that_of_the_tick(
         None,
         duties=[Duty("a", 0, 5, act), Duty("b", 0, 500, act)],
     )
-    assert 4 < left[0] <= 5
-    assert 40 < left[1] <= 45
+    assert 4 < seconds[0] <= 5
+    assert 40 < seconds[1] <= 45
 
 
 def test_the_last_tick_of_which_no_one_knows_is_none(
@@ -158,8 +159,8 @@ def test_new_tenants_get_their_partition(
 ) -> None:
     _, memory = evaluate("tenant_partitions", platform, instance)
     platform.tenants.put("acme", json.dumps(config_document()))
-    done, _ = evaluate("tenant_partitions", platform, instance, memory)
-    assert done == "partitions added: 1"
+    text, _ = evaluate("tenant_partitions", platform, instance, memory)
+    assert text == "partitions added: 1"
     assert instance.get_dynamic_partitions("tenants") == ["acme"]
 
 
@@ -202,16 +203,16 @@ def test_another_process_deletes_what_is_left_to_it(
     platform.deletions.ask("acme", timedelta(0))
     apart = platform.settings.model_copy(update={"deletions_apart": True})
     with dg.DagsterInstance.local_temp(str(tmp_path)) as instance:
-        left = evaluate(
+        answer = evaluate(
             "tenant_deletions", replace(platform, settings=apart), instance
         )
-        assert left[0] == "left to relay server deletions"
+        assert answer[0] == "left to relay server deletions"
         assert platform.tenants.latest_version("acme") == 1
         monkeypatch.setattr(dg.DagsterInstance, "get", lambda: instance)
         monkeypatch.setattr("relay_dagster.wiring.connect", lambda _: platform)
         monkeypatch.setattr(Settings, "from_env", lambda: platform.settings)
-        done = CliRunner().invoke(cli.app, ["server", "deletions", "--once"])
-    assert (done.exit_code, done.stdout) == (0, "deletions looked at: 1\n")
+        result = CliRunner().invoke(cli.app, ["server", "deletions", "--once"])
+    assert (result.exit_code, result.stdout) == (0, "deletions looked at: 1\n")
     assert platform.tenants.latest_version("acme") is None
 
 
@@ -229,8 +230,8 @@ def test_strays_are_settled(
     platform.clients.sqs.send_message(
         QueueUrl=platform.queue.dlq_url, MessageBody=stray.body()
     )
-    done, _ = evaluate("dead_letters", platform, instance)
-    assert done == "1 of 1 dead letters resolved"
+    text, _ = evaluate("dead_letters", platform, instance)
+    assert text == "1 of 1 dead letters resolved"
 
 
 def test_what_is_remembered_tells_the_next_time_when_the_queue_was_empty(
@@ -257,13 +258,14 @@ def test_a_duty_that_fails_is_a_worker_error_and_holds_up_no_other(
         memory.empty_at.append(9.0)
         raise MissingResourceError("the table", "it is gone")
 
-    told, before = Told(), {"due_at": 0, "memory": {"empty_at": [1.0]}}
+    metrics = Told()
+    before = {"due_at": 0, "memory": {"empty_at": [1.0]}}
     table = [
         Duty("fails", 60, 9, fail, QueueWatch),
         Duty("works", 60, 9, lambda _, __: "done"),
     ]
     lines, cursor = keep_house(
-        replace(platform, metrics=told),
+        replace(platform, metrics=metrics),
         lambda: instance,
         json.dumps({"fails": before}),
         clock=FakeClock(),
@@ -273,7 +275,7 @@ def test_a_duty_that_fails_is_a_worker_error_and_holds_up_no_other(
         "fails FAILED",
         "works",
     ]
-    assert told.types == ["missing_resource"]
+    assert metrics.types == ["missing_resource"]
     (line,) = [
         json.loads(line) for line in capsys.readouterr().err.splitlines()
     ]

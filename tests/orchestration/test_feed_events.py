@@ -35,7 +35,9 @@ FIRST, SECOND, THIRD = (
     f"{n}c1f9a52-7f0c-4f3e-9b4c-2a4f6b8d0e11" for n in "123"
 )
 WHOLE = [f"S{number:02},5,10.00" for number in range(20)]
-PUBLISHED, MERGED, FRESH = "published_feed", "merged_inventory", "feed_is_fresh"
+PUBLISHED = "published_feed"
+MERGED = "merged_inventory"
+FRESH = "feed_is_fresh"
 
 
 @pytest.fixture(params=STORAGES)
@@ -58,7 +60,8 @@ def report(
     platform: Platform | None = None,
     later: timedelta = timedelta(),
 ) -> int:
-    deadline, now = Deadline.after(60), utc_now() + later
+    deadline = Deadline.after(60)
+    now = utc_now() + later
     on = DagsterOccasion(
         platform or world.platform, now, deadline, lambda: world.instance
     )
@@ -67,15 +70,17 @@ def report(
 
 def events(world: World, asset: str = PUBLISHED) -> list[Mapping[str, Any]]:
     """Return the metadata of an asset's materializations, the last first."""
-    asked = dg.AssetRecordsFilter(
+    record_filter = dg.AssetRecordsFilter(
         asset_key=dg.AssetKey(asset), asset_partitions=[TENANT]
     )
-    found = world.instance.fetch_materializations(asked, limit=99).records
-    events = [each.asset_materialization for each in found]
+    records = world.instance.fetch_materializations(
+        record_filter, limit=99
+    ).records
+    events = [record.asset_materialization for record in records]
     return [
-        {k: v.value for k, v in each.metadata.items()}
-        for each in events
-        if each is not None
+        {k: v.value for k, v in event.metadata.items()}
+        for event in events
+        if event is not None
     ]
 
 
@@ -87,9 +92,9 @@ def release(world: World, run_id: str) -> None:
 
 
 def pointer(world: World) -> FeedPointer:
-    found = world.platform.runs.feed(TENANT)
-    assert found is not None
-    return found
+    feed = world.platform.runs.feed(TENANT)
+    assert feed is not None
+    return feed
 
 
 def test_a_publication_a_release_and_a_rollback_are_an_event_each(
@@ -106,19 +111,21 @@ def test_a_publication_a_release_and_a_rollback_are_an_event_each(
         TENANT, FIRST, "the prices were right", by="admin"
     )
     assert report(kept) == 1
-    shown = events(kept)
-    assert [(each["how"], each["by"], each["run_id"]) for each in shown] == [
+    reported = events(kept)
+    assert [
+        (event["how"], event["by"], event["run_id"]) for event in reported
+    ] == [
         ("rollback", "admin", FIRST),
         ("release", "ops", SECOND),
         ("run", "its run", FIRST),
     ]
     assert (
-        shown[0]["sha256"]
+        reported[0]["sha256"]
         == pointer(kept).in_force.sha256
-        == shown[2]["sha256"]
+        == reported[2]["sha256"]
     )
-    assert [each["record_count"] for each in shown] == [20, 2, 20]
-    assert shown[1]["report"] == f"/reports/{TENANT}/{SECOND}"
+    assert [event["record_count"] for event in reported] == [20, 2, 20]
+    assert reported[1]["report"] == f"/reports/{TENANT}/{SECOND}"
     assert (pointer(kept).pending, pointer(kept).due_at) == ((), None)
     assert report(kept, later=2 * LEASE) == 0
 
@@ -131,7 +138,7 @@ def test_those_that_came_while_nobody_reported_come_in_their_order(
         sync(world, run_id, *WHOLE)
     world.platform.ledger.feeds.roll_back(TENANT, FIRST)
     assert report(world) == 3
-    assert [each["run_id"] for each in reversed(events(world))] == [
+    assert [event["run_id"] for event in reversed(events(world))] == [
         FIRST,
         SECOND,
         FIRST,
@@ -181,8 +188,8 @@ def test_whoever_dies_before_the_report_is_noted_leaves_no_second_event(
 def test_of_two_daemons_one_reports(world: World) -> None:
     world.store_config()
     sync(world, FIRST, *WHOLE)
-    read = world.platform.runs.publications.due(utc_now(), 9)
-    late = with_queue(world.platform, due=lambda *_: read)
+    due_items = world.platform.runs.publications.due(utc_now(), 9)
+    late = with_queue(world.platform, due=lambda *_: due_items)
     assert [report(world), report(world, late)] == [1, 0]
     assert len(events(world)) == 1
 
@@ -202,7 +209,7 @@ def test_a_publication_that_comes_while_others_are_reported_is_reported_too(
         report(world, with_queue(world.platform, change=publish_meanwhile)) == 1
     )
     assert report(world) == 1
-    assert [each["run_id"] for each in events(world)] == [SECOND, FIRST]
+    assert [event["run_id"] for event in events(world)] == [SECOND, FIRST]
 
 
 def test_a_tenant_that_is_being_deleted_is_not_told_of(world: World) -> None:
@@ -249,7 +256,7 @@ def test_a_newer_run_s_page_does_not_say_that_an_older_one_was_released(
     release(world, SECOND)
     sync(world, THIRD, *WHOLE[:2])
     assert report(world) == 3
-    assert [each["run_id"] for each in events(world, MERGED)] == [
+    assert [event["run_id"] for event in events(world, MERGED)] == [
         THIRD,
         SECOND,
         FIRST,
@@ -289,14 +296,14 @@ def test_a_feed_is_late_an_hour_after_its_schedule_was_due(kept: World) -> None:
     assert verdicts(kept) == {TENANT: False}
     assert judge(kept, hour + timedelta(hours=3)) == 0
     key = dg.AssetCheckKey(dg.AssetKey(PUBLISHED), FRESH)
-    (shown,) = (
+    (check_record,) = (
         kept.instance.event_log_storage.get_asset_check_execution_history(
             key, limit=9
         )
     )
-    assert shown.event is not None
-    assert shown.event.dagster_event is not None
-    verdict: Any = shown.event.dagster_event.event_specific_data
+    assert check_record.event is not None
+    assert check_record.event.dagster_event is not None
+    verdict: Any = check_record.event.dagster_event.event_specific_data
     assert (verdict.partition, verdict.severity) == (
         TENANT,
         dg.AssetCheckSeverity.WARN,

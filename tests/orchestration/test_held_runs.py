@@ -50,9 +50,9 @@ def held_run_id(world: World) -> str | None:
 
 def decision(record: RunRecord, **changes: Any) -> Release:
     assert record.hold is not None
-    known = {"sha256": record.hold.sha256, "guards": record.hold.guard_names}
+    judged = {"sha256": record.hold.sha256, "guards": record.hold.guard_names}
     return Release(
-        **{**known, "reason": "a planned sale", "by": "ops", **changes}
+        **{**judged, "reason": "a planned sale", "by": "ops", **changes}
     )
 
 
@@ -116,7 +116,7 @@ def test_a_run_tells_what_its_feed_changes_in_artifact_summary_record_and_dagste
     world.store_config()
     sync(world, FIRST, *WHOLE)
     world.upload("vendor_1", feed(*WHOLE[:18], "S18,9,10.00"), name="later.csv")
-    (shown,) = world.run(SECOND).asset_materializations_for_node(
+    (materialization,) = world.run(SECOND).asset_materializations_for_node(
         "merged_inventory"
     )
     record = world.record(SECOND)
@@ -124,8 +124,12 @@ def test_a_run_tells_what_its_feed_changes_in_artifact_summary_record_and_dagste
         "S18,changed,vendor_1,vendor_1,5,9,10.00,10.00",
         "S19,removed,vendor_1,,5,,10.00,",
     ]
-    told = world.report("run_summary", SECOND)["changes"]
-    assert (told["baseline_run_id"], told["removed"], told["unchanged"]) == (
+    changes = world.report("run_summary", SECOND)["changes"]
+    assert (
+        changes["baseline_run_id"],
+        changes["removed"],
+        changes["unchanged"],
+    ) == (
         FIRST,
         1,
         18,
@@ -133,9 +137,9 @@ def test_a_run_tells_what_its_feed_changes_in_artifact_summary_record_and_dagste
     assert {
         "baseline_run_id": record.baseline_run_id,
         **(record.changes or {}),
-    } == told
-    assert shown.metadata["changes/removed"].value == 1
-    assert str(shown.metadata["artifact/changes"].value).endswith(
+    } == changes
+    assert materialization.metadata["changes/removed"].value == 1
+    assert str(materialization.metadata["artifact/changes"].value).endswith(
         "/reports/changes.csv"
     )
 
@@ -167,10 +171,8 @@ def test_the_record_tells_the_first_200_characters_of_a_sku(
     record = sync(world, SECOND, "A,5,10.00")
     assert record.hold is not None
     assert record.hold.guards[0]["examples"][0]["sku"] == "00" + "S" * 198
-    told = world.report("run_summary", SECOND)["guards"][0]["examples"][0][
-        "sku"
-    ]
-    assert told == "00" + "S" * 300
+    sku = world.report("run_summary", SECOND)["guards"][0]["examples"][0]["sku"]
+    assert sku == "00" + "S" * 300
 
 
 def test_a_held_run_succeeds_in_dagster_and_its_check_fails(
@@ -182,17 +184,21 @@ def test_a_held_run_succeeds_in_dagster_and_its_check_fails(
     result = world.run(SECOND)
     assert result.success
     (check,) = [
-        each
-        for each in result.get_asset_check_evaluations()
-        if each.check_name == "feed_within_guards"
+        evaluation
+        for evaluation in result.get_asset_check_evaluations()
+        if evaluation.check_name == "feed_within_guards"
     ]
     assert (check.passed, check.severity) == (
         False,
         dg.AssetCheckSeverity.ERROR,
     )
-    (shown,) = result.asset_materializations_for_node("merged_inventory")
-    assert shown.metadata["held_by"].value == "skus_removed, vendor_rows"
-    assert SECOND in str(shown.metadata["to_release"].value)
+    (materialization,) = result.asset_materializations_for_node(
+        "merged_inventory"
+    )
+    assert (
+        materialization.metadata["held_by"].value == "skus_removed, vendor_rows"
+    )
+    assert SECOND in str(materialization.metadata["to_release"].value)
 
 
 def test_a_feed_that_is_only_warned_of_is_published(world: World) -> None:
@@ -298,8 +304,13 @@ def test_a_release_publishes_what_was_held_and_the_next_run_is_compared_with_it(
     world: World,
 ) -> None:
     record = held(world)
-    done = world.platform.ledger.feeds.release(SECOND, decision(record)).record
-    assert (done.status, done.released_by) == (RunStatus.SUCCEEDED, "ops")
+    released = world.platform.ledger.feeds.release(
+        SECOND, decision(record)
+    ).record
+    assert (released.status, released.released_by) == (
+        RunStatus.SUCCEEDED,
+        "ops",
+    )
     assert (in_force(world), held_run_id(world)) == (SECOND, None)
     assert sync(world, THIRD, *WHOLE[:2]).baseline_run_id == SECOND
     assert world.record(THIRD).status is RunStatus.SUCCEEDED
@@ -385,7 +396,10 @@ def test_a_rollback_publishes_an_earlier_feed_again_and_gives_up_what_is_held(
     sync(world, THIRD, *WHOLE[:1])
     assert world.record(THIRD).status is RunStatus.HELD
     feed_now = world.platform.ledger.feeds.roll_back(TENANT, FIRST).feed
-    assert [(one.run_id, one.seq) for one in feed_now.publications] == [
+    assert [
+        (publication.run_id, publication.seq)
+        for publication in feed_now.publications
+    ] == [
         (FIRST, 3),
         (SECOND, 2),
         (FIRST, 1),

@@ -13,7 +13,6 @@ from relay_dagster.orchestration.metadata_tables import (
     rule_table,
     table,
     vendor_table,
-    warning_table,
     winner_table,
 )
 from support.builders import REQUESTED_AT, feed, tenant_config, vendor_document
@@ -80,15 +79,15 @@ def test_a_table_without_rows_has_its_columns_all_the_same() -> None:
 
 
 def test_an_input_is_shown_where_it_was_found_or_where_it_is_expected() -> None:
-    shown = input_table({"north": FOUND, "south": MISSING})
-    assert columns_of(shown) == [
+    table = input_table({"north": FOUND, "south": MISSING})
+    assert columns_of(table) == [
         "vendor_id",
         "status",
         "s3_key",
         "bytes",
         "last_modified",
     ]
-    first, second = rows_of(shown)
+    first, second = rows_of(table)
     assert (first["s3_key"], first["bytes"]) == ("tenants/acme/a.csv", 12)
     assert (second["s3_key"], second["bytes"]) == ("tenants/acme/", 0)
 
@@ -112,22 +111,22 @@ def counts_of(**counts: int) -> RowCounts:
 
 
 def test_rows_are_shown_by_where_they_went() -> None:
-    shown = row_table(
+    table = row_table(
         {"north": counts_of(read=3, refused=1, same_sku=1, won=1)}
     )
-    assert columns_of(shown)[:4] == ["vendor_id", "read", "skipped", "refused"]
-    assert rows_of(shown)[0]["same_sku"] == 1
+    assert columns_of(table)[:4] == ["vendor_id", "read", "skipped", "refused"]
+    assert rows_of(table)[0]["same_sku"] == 1
 
 
 def test_a_count_that_only_one_vendor_has_is_null_for_the_others() -> None:
-    shown = row_table(
+    table = row_table(
         {
             "north": counts_of(read=3, refused=1, same_sku=1, won=1),
             "south": counts_of(read=2, unmatched=1, won=1),
         }
     )
-    assert columns_of(shown)[4:6] == ["unmatched", "duplicates"]
-    assert [row["unmatched"] for row in rows_of(shown)] == [None, 1]
+    assert columns_of(table)[4:6] == ["unmatched", "duplicates"]
+    assert [row["unmatched"] for row in rows_of(table)] == [None, 1]
 
 
 def test_faults_are_counted_by_vendor_and_code_the_most_frequent_first(
@@ -157,15 +156,8 @@ def test_every_vendor_of_the_config_has_won_some_or_none(
 def test_a_merged_feed_that_holds_breaks_no_rule(
     merged: MergedInventory,
 ) -> None:
-    shown = rule_table(merged)
-    assert (rows_of(shown), columns_of(shown)) == (
+    table = rule_table(merged)
+    assert (rows_of(table), columns_of(table)) == (
         [],
         ["column", "rule", "rows"],
     )
-
-
-def test_warnings_are_counted_by_name() -> None:
-    assert rows_of(warning_table({"UNPRICED_SKU": 3, "EMPTY_FEED": 1})) == [
-        {"warning": "EMPTY_FEED", "entries": 1},
-        {"warning": "UNPRICED_SKU", "entries": 3},
-    ]

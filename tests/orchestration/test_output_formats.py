@@ -38,8 +38,8 @@ def in_force(world: World) -> Publication:
 
 
 def published(world: World) -> set[str]:
-    found = world.platform.objects.list_objects(f"published/{TENANT}/")
-    return {each.key.removeprefix(f"published/{TENANT}/") for each in found}
+    objects = world.platform.objects.list_objects(f"published/{TENANT}/")
+    return {item.key.removeprefix(f"published/{TENANT}/") for item in objects}
 
 
 @pytest.mark.parametrize("format", CONTENT_TYPES)
@@ -57,11 +57,15 @@ def test_a_feed_has_its_format_in_its_keys_and_its_content_type(
         == record.feed_key
         == f"published/{TENANT}/{FIRST}.{format}"
     )
-    for one in (key, in_force(world).key):
+    for object_key in (key, in_force(world).key):
         bucket = world.platform.objects.bucket
-        found = world.platform.clients.s3.get_object(Bucket=bucket, Key=one)
-        assert found["ContentType"] == CONTENT_TYPES[format]
-        assert found["Body"].read() == world.artifact("merged_inventory", FIRST)
+        stored = world.platform.clients.s3.get_object(
+            Bucket=bucket, Key=object_key
+        )
+        assert stored["ContentType"] == CONTENT_TYPES[format]
+        assert stored["Body"].read() == world.artifact(
+            "merged_inventory", FIRST
+        )
 
 
 def test_a_tenant_may_change_its_format_and_go_back_to_a_feed_of_the_one_before(
@@ -95,10 +99,10 @@ def test_the_preview_in_dagster_has_the_tenant_s_headers(world: World) -> None:
     columns = ["sku", {"column": "price", "as": "Net"}, "availability"]
     world.store_config(output={"format": "parquet", "columns": columns})
     world.upload("vendor_1", feed(*WHOLE))
-    (shown,) = world.run(FIRST).asset_materializations_for_node(
+    (materialization,) = world.run(FIRST).asset_materializations_for_node(
         "merged_inventory"
     )
-    first = shown.metadata["preview"].records[0].data  # type: ignore[union-attr]
+    first = materialization.metadata["preview"].records[0].data  # type: ignore[union-attr]
     assert first == {"sku": "S00", "Net": "10.00", "availability": "in_stock"}
 
 
@@ -106,8 +110,8 @@ def test_the_preview_has_escaped_headers_as_the_feed_has(world: World) -> None:
     columns = ["sku", {"column": "price", "as": "=Net"}]
     world.store_config(output={"escape_formulas": True, "columns": columns})
     world.upload("vendor_1", feed(*WHOLE))
-    (shown,) = world.run(FIRST).asset_materializations_for_node(
+    (materialization,) = world.run(FIRST).asset_materializations_for_node(
         "merged_inventory"
     )
-    first = shown.metadata["preview"].records[0].data  # type: ignore[union-attr]
+    first = materialization.metadata["preview"].records[0].data  # type: ignore[union-attr]
     assert first == {"sku": "S00", "'=Net": "10.00"}

@@ -23,7 +23,7 @@ def world() -> Iterator[World]:
 
 
 def failure_event(result: dg.ExecuteInProcessResult) -> Any:
-    (event,) = [each for each in result.all_events if each.is_step_failure]
+    (event,) = [event for event in result.all_events if event.is_step_failure]
     return event.step_failure_data
 
 
@@ -59,10 +59,10 @@ def test_a_failed_run_says_our_code_and_where_its_reports_are(
     world.store_config()
     world.upload("vendor_1", b"sku,quantity_available\nA,\xff\n")
     failure = failure_event(world.run())
-    name, _, said = failure.error.message.partition(": ")
+    name, _, message = failure.error.message.partition(": ")
     assert name.endswith(".RunFailed")
-    assert said.startswith("DECODE_ERROR: decode error: ")
-    assert failure.user_failure_data.description == said.strip()
+    assert message.startswith("DECODE_ERROR: decode error: ")
+    assert failure.user_failure_data.description == message.strip()
     # What it was made from says nothing more.
     assert (failure.error.cause, failure.error.context) == (None, None)
     metadata = failure.user_failure_data.metadata

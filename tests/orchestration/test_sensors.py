@@ -114,8 +114,11 @@ def test_a_run_that_has_ended_is_told_to_its_tenants_webhook(
         assert isinstance(result, dg.SkipReason)
         assert result.skip_message == "1 delivered, 0 failed, 0 open"
         (request,) = receiver.requests
-    told = Webhook(webhook.secret).verify(request.body, request.headers)
-    assert (told["type"], told["data"]["run_id"]) == ("run.cancelled", run_id)
+    payload = Webhook(webhook.secret).verify(request.body, request.headers)
+    assert (payload["type"], payload["data"]["run_id"]) == (
+        "run.cancelled",
+        run_id,
+    )
 
 
 def test_a_job_becomes_a_run_request_for_its_attempt(
@@ -148,8 +151,8 @@ def test_the_next_free_slot_is_a_tenant_s_that_has_had_no_run_lately(
         assert isinstance(result, dg.SensorResult)
         requests = result.run_requests or []
         return {
-            str(one.partition_key): one.tags["dagster/priority"]
-            for one in requests
+            str(request.partition_key): request.tags["dagster/priority"]
+            for request in requests
         }
 
     assert asked_for("acme") == {"acme": "10"}
@@ -170,13 +173,13 @@ def test_the_tenants_partition_is_added_in_the_same_tick(
 def test_a_tick_of_the_intake_that_fails_is_a_worker_error(
     platform: Platform, instance: dg.DagsterInstance
 ) -> None:
-    told = WorkerErrors()
+    metrics = WorkerErrors()
     broken = replace(
-        platform, metrics=told, queue=BrokenQueue(platform.clients, "", "")
+        platform, metrics=metrics, queue=BrokenQueue(platform.clients, "", "")
     )
     with pytest.raises(RuntimeError, match="a defect"):
         evaluate("sqs_run_sensor", broken, instance)
-    assert told.types == ["internal_error"]
+    assert metrics.types == ["internal_error"]
 
 
 class WorkerErrors(Metrics):
@@ -234,13 +237,13 @@ def test_where_places_are_few_queue_and_turns_come_first_by_turns(
 def test_a_tick_of_the_reconciler_that_fails_is_a_worker_error(
     platform: Platform, instance: dg.DagsterInstance
 ) -> None:
-    told = WorkerErrors()
+    metrics = WorkerErrors()
     platform.clients.dynamodb.delete_table(
         TableName=platform.settings.runs_table
     )
     with pytest.raises(MissingResourceError):
-        evaluate("run_reconciler", replace(platform, metrics=told), instance)
-    assert told.types == ["missing_resource"]
+        evaluate("run_reconciler", replace(platform, metrics=metrics), instance)
+    assert metrics.types == ["missing_resource"]
 
 
 @pytest.mark.parametrize("name", ["sqs_run_sensor", "run_reconciler"])

@@ -47,16 +47,16 @@ def messages(storage: DagsterSqliteStorage, run_id: str) -> list[str]:
 
 def tables(folder: Path) -> dict[str, list[tuple[str, ...]]]:
     """Return the statements that make each file's tables, and Dagster's version of them."""
-    found = {}
+    tables_by_file = {}
     for path in sorted(folder.rglob("*.db")):
         with closing(sqlite3.connect(path)) as connection:
-            made = "SELECT name, sql FROM sqlite_master ORDER BY name"
+            query = "SELECT name, sql FROM sqlite_master ORDER BY name"
             version = "SELECT version_num FROM alembic_version"
-            found[str(path.relative_to(folder))] = [
-                *connection.execute(made),
+            tables_by_file[str(path.relative_to(folder))] = [
+                *connection.execute(query),
                 *connection.execute(version),
             ]
-    return found
+    return tables_by_file
 
 
 def open_databases(folder: Path) -> set[str]:
@@ -75,9 +75,9 @@ def test_the_files_and_tables_are_those_of_dagster_s_own_storage(
     run_id = str(uuid4())
     add_event(DagsterSqliteStorage(str(tmp_path / "own")), run_id, "a")
     add_event(SqliteStorage(str(tmp_path / "kept")), run_id, "a")
-    made = tables(tmp_path / "kept")
-    assert made == tables(tmp_path / "own")
-    assert len(made) == 4
+    own_tables = tables(tmp_path / "kept")
+    assert own_tables == tables(tmp_path / "own")
+    assert len(own_tables) == 4
 
 
 def test_an_instance_of_dagster_s_own_storage_is_continued_and_given_back(
@@ -86,13 +86,13 @@ def test_an_instance_of_dagster_s_own_storage_is_continued_and_given_back(
     run_id = str(uuid4())
     folder = str(tmp_path)
     add_event(DagsterSqliteStorage(folder), run_id, "of Dagster's")
-    kept = SqliteStorage(folder)
-    add_event(kept, run_id, "of ours")
-    kept.dispose()
-    own = DagsterSqliteStorage(folder)
-    add_event(own, run_id, "of Dagster's again")
+    storage = SqliteStorage(folder)
+    add_event(storage, run_id, "of ours")
+    storage.dispose()
+    dagster_storage = DagsterSqliteStorage(folder)
+    add_event(dagster_storage, run_id, "of Dagster's again")
     expected = ["of Dagster's", "of ours", "of Dagster's again"]
-    assert messages(own, run_id) == expected
+    assert messages(dagster_storage, run_id) == expected
     assert messages(SqliteStorage(folder), run_id) == expected
 
 
@@ -105,12 +105,12 @@ def test_the_death_of_a_process_loses_no_event(tmp_path: Path) -> None:
         "os.kill(os.getpid(), signal.SIGKILL)"
     )
     tests = str(Path(__file__).resolve().parents[1])
-    ended = subprocess.run(
+    process = subprocess.run(
         [sys.executable, "-c", program, str(tmp_path)],
         env={**os.environ, "PYTHONPATH": tests},
         check=False,
     )
-    assert ended.returncode == -9
+    assert process.returncode == -9
     storage = SqliteStorage(str(tmp_path))
     assert messages(storage, "r") == [str(number) for number in range(10)]
 

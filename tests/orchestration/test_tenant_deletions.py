@@ -45,7 +45,8 @@ from support.fakes import embedded_platform
 from support.run_world import World
 from support.tenant_leftovers import kept_by_aws, naming
 
-GONE, KEPT = "gone-tenant", "kept-tenant"
+GONE = "gone-tenant"
+KEPT = "kept-tenant"
 
 
 @dataclass
@@ -74,8 +75,8 @@ class Estate:
         ReconcileTick(self.platform, DagsterExecutions(self.instance)).run()
 
     def state(self, tenant_id: str = GONE) -> TenantState | None:
-        found = self.platform.deletions.get(tenant_id)
-        return None if found is None else found.state
+        deletion = self.platform.deletions.get(tenant_id)
+        return None if deletion is None else deletion.state
 
 
 @pytest.fixture(params=STORAGES)
@@ -95,79 +96,16 @@ def estate(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Estate]:
 
 def furnish(estate: Estate, tenant_id: str) -> None:
     """Give a tenant all that one can have."""
-    platform, world = (
-        estate.platform,
-        World(estate.platform, estate.instance, tenant_id),
-    )
-    pull = {"url": "https://files.example.com/stock.csv"}
-    prefix = f"tenants/{tenant_id}/inbound/"
-    names = {"type": "s3", "s3_prefix": f"tenants/{tenant_id}/names/"}
-    part = part_document(
-        "names",
-        ["title"],
-        inbound={**names, "pull": pull},
-        required=False,
-        unmatched=None,
-    )
-    vendor = vendor_document(
-        inbound={"type": "s3", "s3_prefix": prefix, "pull": pull},
-        parts=[part],
-    )
-    triggers = {
-        "schedule": {"cron": "0 6 * * *"},
-        "on_upload": {"quiet_seconds": 0},
-    }
-    for currency in ("USD", "EUR", "USD"):
-        world.store_config(
-            vendor,
-            tenant_id=tenant_id,
-            default_currency=currency,
-            triggers=triggers,
-            deliveries=[DELIVERY],
-        )
+    platform = estate.platform
+    world = World(estate.platform, estate.instance, tenant_id)
+    store_configs(world)
     api = ApiWorld(platform)
     api.issue_key(tenant_id)
     sign_in(platform, tenant_id)
     platform.links.count_upload(tenant_id, "0" * 16, "event", utc_now())
-    hook = {"url": "https://shop.example.com/hooks", "events": ["run.failed"]}
-    assert (
-        api.client.post(
-            f"/v1/tenants/{tenant_id}/webhooks", json=hook
-        ).status_code
-        == 201
-    )
-    for query in ("", "?part_id=names"):
-        asked = api.client.post(
-            f"/v1/tenants/{tenant_id}/vendors/vendor_1/pull{query}"
-        )
-        assert asked.status_code == 202
-    platform.objects.put(f"{names['s3_prefix']}a.csv", b"sku,title\nA-1,Lamp\n")
-    order = {"vendor_id": "vendor_1", "file_name": "stock.csv"}
-    assert (
-        api.client.post(
-            f"/v1/tenants/{tenant_id}/uploads", json=order
-        ).status_code
-        == 201
-    )
-    overrides = {"overrides": [{"sku": "A-1", "price": "9.99"}]}
-    put = api.client.post(
-        f"/v1/tenants/{tenant_id}/overrides:put", json=overrides
-    )
-    assert put.status_code == 200
+    order_everything(api, tenant_id)
     run_ids = estate.run_ids.setdefault(tenant_id, [])
-    upload(platform, tenant_id)
-    for file in (feed("A-1,5,10.00"), b"\xff"):
-        platform.objects.put(f"tenants/{tenant_id}/inbound/feed.csv", file)
-        run_id = str(uuid.uuid4())
-        run_ids.append(run_id)
-        key = Idempotency(f"{tenant_id}-{run_id}", "body")
-        platform.ledger.reserve(
-            NewRun(run_id=run_id, tenant_id=tenant_id), key, 100
-        )
-        platform.runs.beat(run_id, 1)
-        world.dispatch(run_id=run_id)
-        run_ids.append(world.execute(run_id=run_id).run_id)
-    run_ids.append(world.execute(None).run_id)  # by hand
+    run_ids += execute_runs(world)
     # A delivery waits, and so does the plan of another.
     path = f"/v1/tenants/{tenant_id}/deliveries/marketplace/send"
     assert api.client.post(path).status_code == 202
@@ -188,6 +126,79 @@ def furnish(estate: Estate, tenant_id: str) -> None:
     judge_freshness(on, scheduled_feeds(platform))
 
 
+def store_configs(world: World) -> None:
+    """Store three versions of a config with a pull, a part, triggers, and a delivery."""
+    tenant_id = world.tenant_id
+    pull = {"url": "https://files.example.com/stock.csv"}
+    names = {"type": "s3", "s3_prefix": f"tenants/{tenant_id}/names/"}
+    part = part_document(
+        "names",
+        ["title"],
+        inbound={**names, "pull": pull},
+        required=False,
+        unmatched=None,
+    )
+    prefix = f"tenants/{tenant_id}/inbound/"
+    vendor = vendor_document(
+        inbound={"type": "s3", "s3_prefix": prefix, "pull": pull},
+        parts=[part],
+    )
+    triggers = {
+        "schedule": {"cron": "0 6 * * *"},
+        "on_upload": {"quiet_seconds": 0},
+    }
+    for currency in ("USD", "EUR", "USD"):
+        world.store_config(
+            vendor,
+            tenant_id=tenant_id,
+            default_currency=currency,
+            triggers=triggers,
+            deliveries=[DELIVERY],
+        )
+    world.platform.objects.put(
+        f"{names['s3_prefix']}a.csv", b"sku,title\nA-1,Lamp\n"
+    )
+
+
+def order_everything(api: ApiWorld, tenant_id: str) -> None:
+    """Make a webhook, request pulls and an upload, and put an override."""
+    tenant = f"/v1/tenants/{tenant_id}"
+    hook = {"url": "https://shop.example.com/hooks", "events": ["run.failed"]}
+    created = api.client.post(f"{tenant}/webhooks", json=hook)
+    assert created.status_code == 201
+    for query in ("", "?part_id=names"):
+        response = api.client.post(f"{tenant}/vendors/vendor_1/pull{query}")
+        assert response.status_code == 202
+    order = {"vendor_id": "vendor_1", "file_name": "stock.csv"}
+    upload = api.client.post(f"{tenant}/uploads", json=order)
+    assert upload.status_code == 201
+    overrides = {"overrides": [{"sku": "A-1", "price": "9.99"}]}
+    put = api.client.post(f"{tenant}/overrides:put", json=overrides)
+    assert put.status_code == 200
+
+
+def execute_runs(world: World) -> list[str]:
+    """Execute a good run, a bad one, and one by hand; return the IDs of all of them."""
+    platform = world.platform
+    tenant_id = world.tenant_id
+    run_ids = []
+    upload(platform, tenant_id)
+    for file in (feed("A-1,5,10.00"), b"\xff"):
+        platform.objects.put(f"tenants/{tenant_id}/inbound/feed.csv", file)
+        run_id = str(uuid.uuid4())
+        run_ids.append(run_id)
+        key = Idempotency(f"{tenant_id}-{run_id}", "body")
+        platform.ledger.reserve(
+            NewRun(run_id=run_id, tenant_id=tenant_id), key, 100
+        )
+        platform.runs.beat(run_id, 1)
+        world.dispatch(run_id=run_id)
+        run_ids.append(world.execute(run_id=run_id).run_id)
+    # A run by hand has no ID of ours before it executes.
+    run_ids.append(world.execute(None).run_id)
+    return run_ids
+
+
 def sign_in(platform: Platform, tenant_id: str) -> None:
     """Leave a session of the pages."""
     session = BrowserSession(
@@ -202,7 +213,8 @@ def sign_in(platform: Platform, tenant_id: str) -> None:
 
 def upload(platform: Platform, tenant_id: str) -> None:
     """Leave old versions, a delete marker and unfinished uploads."""
-    s3, bucket = platform.clients.s3, platform.settings.artifact_bucket
+    s3 = platform.clients.s3
+    bucket = platform.settings.artifact_bucket
     platform.objects.put(f"tenants/{tenant_id}/inbound/old.csv", b"x")
     platform.objects.delete(f"tenants/{tenant_id}/inbound/old.csv")
     for key in (
@@ -263,12 +275,12 @@ def delete(estate: Estate) -> None:
 def left(estate: Estate) -> dict[str, str]:
     """Return what is left of the tenant beside tombstone and audit."""
     settings = estate.platform.settings
-    found = naming(estate.everything(), estate.names_of(GONE))
+    places = naming(estate.everything(), estate.names_of(GONE))
     tombstone = f"{settings.tenants_table}/DELETION#{GONE}"
-    assert tombstone in found
+    assert tombstone in places
     return {
         place: text
-        for place, text in found.items()
+        for place, text in places.items()
         if place != tombstone
         and not place.startswith(f"{settings.audit_table}/")
     }
@@ -315,10 +327,10 @@ def test_nothing_is_left_of_a_deleted_tenant_and_nothing_is_taken_from_another(
     delete(estate)
     assert left(estate) == {}
     had = in_places(naming(before, estate.names_of(KEPT)))
-    has = in_places(naming(estate.everything(), estate.names_of(KEPT)))
-    assert had - has == set()
+    places = in_places(naming(estate.everything(), estate.names_of(KEPT)))
+    assert had - places == set()
     # Of each asset the last materialization is the other tenant's now.
-    assert [place.split("/")[-1] for place, _ in has - had] == [
+    assert [place.split("/")[-1] for place, _ in places - had] == [
         "asset_keys"
     ] * 4
     assert_it_is_told(estate.platform)
@@ -331,19 +343,19 @@ def in_places(kept: dict[str, str]) -> set[tuple[str, str]]:
 
 def assert_it_is_told(platform: Platform) -> None:
     entries = platform.audit.list_entries(GONE).items
-    assert {str(each.action) for each in entries} >= {
+    assert {str(entry.action) for entry in entries} >= {
         "tenant.created",
         "tenant.deletion_asked",
     }
-    (done,) = platform.audit.list_entries(GONE, Action.TENANT_DELETED).items
+    (entry,) = platform.audit.list_entries(GONE, Action.TENANT_DELETED).items
     tombstone = platform.deletions.get(GONE)
     assert tombstone is not None
-    assert done.details["removed"] == tombstone.removed
+    assert entry.details["removed"] == tombstone.removed
     assert tombstone.removed["runs"] > 5
     assert tombstone.asked_by is None
     assert (tombstone.deleted_at, tombstone.due_at) == (
-        done.occurred_at,
-        done.occurred_at + SWEPT_AFTER,
+        entry.occurred_at,
+        entry.occurred_at + SWEPT_AFTER,
     )
 
 
@@ -354,8 +366,8 @@ def test_the_id_can_be_used_anew(estate: Estate) -> None:
     vendor = vendor_document(
         inbound={"type": "s3", "s3_prefix": f"tenants/{GONE}/inbound/"}
     )
-    made = api.store_config(vendor, tenant_id=GONE)
-    assert (made.status_code, made.json()["config_version"]) == (201, 1)
+    response = api.store_config(vendor, tenant_id=GONE)
+    assert (response.status_code, response.json()["config_version"]) == (201, 1)
     assert api.client.get(f"/v1/tenants/{GONE}").json()["state"] == "ACTIVE"
     assert api.with_key(key).get(f"/v1/tenants/{GONE}").status_code == 401
     assert api.client.get(f"/v1/runs?tenant_id={GONE}").json()["runs"] == []

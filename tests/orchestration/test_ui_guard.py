@@ -19,7 +19,8 @@ from relay_dagster.orchestration.ui import (
 )
 
 HOST = "relay.example.com"
-OWN, EVIL = f"https://{HOST}", "https://evil.example"
+OWN = f"https://{HOST}"
+EVIL = "https://evil.example"
 PLANTED = "planted"
 FOREIGN = {"Origin": EVIL, "Sec-Fetch-Site": "cross-site"}
 
@@ -39,8 +40,8 @@ def instance(
 ) -> Iterator[dg.DagsterInstance]:
     with dg.DagsterInstance.local_temp(
         str(tmp_path_factory.mktemp("dagster"))
-    ) as made:
-        yield made
+    ) as new_instance:
+        yield new_instance
 
 
 @pytest.fixture(scope="module")
@@ -201,13 +202,17 @@ def test_what_is_refused_is_told_in_the_log(
         headers={"Origin": EVIL + "/x" * 500},
     )
     (line,) = capsys.readouterr().err.splitlines()
-    told = json.loads(line)
-    assert (told["event"], told["status"], told["method"]) == (
+    line_logged = json.loads(line)
+    assert (
+        line_logged["event"],
+        line_logged["status"],
+        line_logged["method"],
+    ) == (
         "ui_request_refused",
         403,
         "POST",
     )
-    assert told["origin"] == f"{(EVIL + '/x' * 500)[:200]}…"
+    assert line_logged["origin"] == f"{(EVIL + '/x' * 500)[:200]}…"
 
 
 def test_a_page_keeps_our_tags_out_of_sight_by_a_script_that_its_policy_allows(

@@ -88,9 +88,9 @@ def test_the_pages_answer_to_their_names_with_any_port(host: str) -> None:
 def test_no_request_with_another_host_is_answered(
     method: str, host: str
 ) -> None:
-    told = judged(method, "/", host=host, content_type=JSON)
-    assert told == NOT_OUR_HOST
-    assert told.status == 421
+    verdict = judged(method, "/", host=host, content_type=JSON)
+    assert verdict == NOT_OUR_HOST
+    assert verdict.status == 421
 
 
 @pytest.mark.parametrize(
@@ -175,9 +175,9 @@ def test_a_post_of_json_from_an_own_page_passes(
 def test_a_post_from_a_foreign_page_does_not(
     headers: dict[str, str], path: str
 ) -> None:
-    told = judged("POST", path, content_type=JSON, **headers)
-    assert told == FOREIGN_PAGE
-    assert told.status == 403
+    verdict = judged("POST", path, content_type=JSON, **headers)
+    assert verdict == FOREIGN_PAGE
+    assert verdict.status == 403
 
 
 @pytest.mark.parametrize("headers", OWN)
@@ -194,13 +194,14 @@ def test_a_websocket_of_a_foreign_page_is_not(headers: dict[str, str]) -> None:
 def test_a_header_that_comes_twice_is_believed_where_all_of_it_is_own(
     name: str,
 ) -> None:
-    own = {"origin": "http://localhost:3000", "sec-fetch-site": "same-origin"}[
-        name
-    ]
+    own_value = {
+        "origin": "http://localhost:3000",
+        "sec-fetch-site": "same-origin",
+    }[name]
     headers = {
         "host": ["localhost:3000"],
         "content-type": [JSON],
-        name: [own, "cross-site"],
+        name: [own_value, "cross-site"],
     }
     assert refusal(Head("POST", "/graphql", headers), set()) == FOREIGN_PAGE
 
@@ -241,9 +242,9 @@ def test_json_is_json_in_every_spelling(kind: str) -> None:
     "path", ["/graphql", "/report_asset_check/merged_inventory", "/runs"]
 )
 def test_what_a_form_can_send_does_not_pass(path: str, kind: str) -> None:
-    told = judged("POST", path, content_type=kind)
-    assert told == NOT_JSON
-    assert told.status == 403
+    verdict = judged("POST", path, content_type=kind)
+    assert verdict == NOT_JSON
+    assert verdict.status == 403
 
 
 def test_a_post_without_a_type_does_not_pass() -> None:
@@ -303,9 +304,9 @@ def test_a_query_by_get_passes(queries: tuple[str, ...]) -> None:
 def test_what_is_no_query_does_not_pass_by_get(
     queries: tuple[str, ...],
 ) -> None:
-    told = judged("GET", "/graphql", *queries)
-    assert told == MUTATION_BY_GET
-    assert told.status == 405
+    verdict = judged("GET", "/graphql", *queries)
+    assert verdict == MUTATION_BY_GET
+    assert verdict.status == 405
 
 
 def test_a_page_may_have_such_a_parameter_of_its_own() -> None:

@@ -22,9 +22,9 @@ def refused(
 ) -> str:
     """Return the one line that `relay server ui` ends with."""
     monkeypatch.setattr("sys.argv", ["relay", "server", "ui", *arguments])
-    with pytest.raises(SystemExit) as ended:
+    with pytest.raises(SystemExit) as system_exit:
         cli.main()
-    assert ended.value.code == 2
+    assert system_exit.value.code == 2
     (line,) = capsys.readouterr().err.splitlines()
     return line
 
@@ -77,9 +77,9 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     }
     with Stack(
         tmp_path_factory.mktemp("ui"), environment=environment, host="0.0.0.0"
-    ) as made:
-        made.start(CODE, WEBSERVER)
-        yield made
+    ) as new_stack:
+        new_stack.start(CODE, WEBSERVER)
+        yield new_stack
 
 
 @pytest.mark.integration

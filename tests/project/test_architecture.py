@@ -70,11 +70,11 @@ TOPS = ("relay_core", "relay_dagster", "scripts", "tests", "benchmarks")
 
 def of_place(*places: str) -> list[Module]:
     """Return the modules in these folders of `relay_dagster`; every one must be there."""
-    found = [
+    own_modules = [
         module for module in modules("relay_dagster") if module.place in places
     ]
-    assert {module.place for module in found} == set(places)
-    return found
+    assert {module.place for module in own_modules} == set(places)
+    return own_modules
 
 
 def imports_of(among: Iterable[Module], forbidden: set[str]) -> list[str]:
@@ -104,15 +104,15 @@ def foreign_imports(
 
 
 def test_every_folder_and_module_has_a_place_in_the_order() -> None:
-    known = {
+    placed = {
         package: {p for places in ORDER[package] for p in places}
         for package in ORDER
     }
-    found = {
+    existing = {
         package: {m.place for m in modules(package)} - {None}
         for package in ORDER
     }
-    assert found == known
+    assert existing == placed
 
 
 def test_a_module_imports_only_from_places_above_its_own() -> None:
@@ -237,18 +237,18 @@ def _names_read(module: Module, kinds: type | tuple[type, ...]) -> set[str]:
 
 
 def test_boto3_lives_in_the_aws_folder_alone() -> None:
-    others = [
+    outside_aws = [
         m for m in modules("relay_dagster") if not m.is_in("relay_dagster.aws")
     ]
-    assert imports_of(others, {"boto3", "botocore"}) == []
+    assert imports_of(outside_aws, {"boto3", "botocore"}) == []
 
 
 def test_the_api_answers_from_the_record_and_asks_nobody_who_executes() -> None:
-    asked = {
+    imports = {
         module.name: places_imported(module) & NOT_FOR_THE_API
         for module in of_place(*SERVING)
     }
-    assert {name: places for name, places in asked.items() if places} == {}
+    assert {name: places for name, places in imports.items() if places} == {}
 
 
 def test_the_api_and_the_pages_meet_in_the_services_alone() -> None:
@@ -275,7 +275,7 @@ def test_the_rules_of_runs_know_no_framework() -> None:
 
 def test_the_rules_of_runs_have_no_clock() -> None:
     clock = re.compile(r"^datetime\.(now|today)$|^time\.")
-    read = [
+    names_read = [
         (m.name, n)
         for m in of_place(*DECIDING)
         for n in _names_read(m, ast.Attribute)
@@ -283,7 +283,9 @@ def test_the_rules_of_runs_have_no_clock() -> None:
     # The one clock for all who are given no other.
     allowed = ("relay_dagster.runs.ports", "datetime.now")
     assert [
-        found for found in read if clock.search(found[1]) and found != allowed
+        name_read
+        for name_read in names_read
+        if clock.search(name_read[1]) and name_read != allowed
     ] == []
 
 
@@ -328,12 +330,14 @@ def test_a_module_that_defines_things_for_dagster_keeps_its_annotations_real() -
 def _definitions_for_dagster(tree: ast.Module) -> Iterator[str]:
     for node in ast.walk(tree):
         if isinstance(node, ast.FunctionDef):
-            names, known = node.decorator_list, DEFINES_FOR_DAGSTER
+            names = node.decorator_list
+            known_names = DEFINES_FOR_DAGSTER
         elif isinstance(node, ast.ClassDef):
-            names, known = node.bases, DAGSTER_BASES
+            names = node.bases
+            known_names = DAGSTER_BASES
         else:
             continue
-        if {_last_name(name) for name in names} & known:
+        if {_last_name(name) for name in names} & known_names:
             yield node.name
 
 
@@ -355,14 +359,14 @@ def test_the_api_process_loads_neither_dagster_nor_the_frames() -> None:
         "heavy = {'dagster', 'dagster_aws', 'numpy', 'pandas', 'pandera', 'pyarrow'}\n"
         "print(sorted(heavy & set(sys.modules)))"
     )
-    done = subprocess.run(
+    process = subprocess.run(
         [sys.executable, "-c", program],
         cwd=ROOT,
         capture_output=True,
         text=True,
         check=False,
     )
-    assert (done.stdout.strip(), done.stderr) == ("[]", "")
+    assert (process.stdout.strip(), process.stderr) == ("[]", "")
 
 
 def test_a_client_command_knows_the_api_by_its_answers_alone() -> None:
@@ -395,14 +399,14 @@ def test_the_wire_is_cheap_to_load() -> None:
         f"for name in {names}: importlib.import_module(name)\n"
         f"print([name for name in {heavy} if name in sys.modules])"
     )
-    done = subprocess.run(
+    process = subprocess.run(
         [sys.executable, "-c", program],
         cwd=ROOT,
         capture_output=True,
         text=True,
         check=False,
     )
-    assert (done.stdout.strip(), done.stderr) == ("[]", "")
+    assert (process.stdout.strip(), process.stderr) == ("[]", "")
 
 
 # --- what is declared ---------------------------------------------------------------------------
@@ -434,14 +438,17 @@ def _beside(*tops: str) -> set[str]:
 
 
 def test_every_package_that_is_imported_is_declared() -> None:
-    distributions, declared = metadata.packages_distributions(), _declared()
+    distributions = metadata.packages_distributions()
+    declared = _declared()
     beside = _beside("scripts", "tests")
     undeclared = {}
     for top in TOPS:
-        own = STANDARD | {"relay_core", "relay_dagster"} | _beside(top) | beside
+        allowed = (
+            STANDARD | {"relay_core", "relay_dagster"} | _beside(top) | beside
+        )
         for name in {
             top_name(name) for m in modules(top) for name in m.imports
-        } - own:
+        } - allowed:
             if (
                 not {_canonical(d) for d in distributions.get(name, [name])}
                 & declared

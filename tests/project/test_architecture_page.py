@@ -36,12 +36,12 @@ def test_the_folders_are_those_of_the_order_and_stand_in_it() -> None:
         table = PAGE.partition(f"\n| `{package}/` | |\n")[2].partition("\n\n")[
             0
         ]
-        shown = re.findall(r"^\| `([\w./]+)` \|", table, flags=re.MULTILINE)
+        rows = re.findall(r"^\| `([\w./]+)` \|", table, flags=re.MULTILINE)
         assert [
-            name for name in shown if not (ROOT / package / name).exists()
+            name for name in rows if not (ROOT / package / name).exists()
         ] == []
         places = [place for places in ORDER[package] for place in places]
-        assert [re.sub(r"(/|\.py)$", "", name) for name in shown] == places
+        assert [re.sub(r"(/|\.py)$", "", name) for name in rows] == places
 
 
 def test_every_module_in_the_picture_exists() -> None:
@@ -58,17 +58,17 @@ def test_every_module_in_the_picture_exists() -> None:
 
 
 def test_a_name_stands_in_the_module_that_the_page_says() -> None:
-    said = {
+    mentions = {
         *(
             (name, path)
             for path, name in re.findall(rf"{_FILE} \(`([\w.]+)`", PAGE)
         ),
         *re.findall(rf"`([\w.]+)` in\s+{_FILE}", PAGE),
     }
-    assert len(said) > 10
+    assert len(mentions) > 10
     assert [
         (name, path)
-        for name, path in sorted(said)
+        for name, path in sorted(mentions)
         if not defines((ROOT / path).read_text("utf-8"), name)
     ] == []
 
@@ -83,3 +83,40 @@ def test_every_name_in_the_page_is_one_of_the_code() -> None:
         sorted(name for name in names if name.rpartition(".")[2] not in words)
         == []
     )
+
+
+RECIPES = PAGE.partition("\n## To add something\n")[2].partition("\n## ")[0]
+_KINDS = {
+    *("an option", "a column", "a guard", "a format", "a door"),
+    *("an error code", "a route", "a command"),
+}
+
+
+def steps(recipe: str) -> list[list[str]]:
+    """Return the cells of the rows of a recipe's tables, without their headings."""
+    rows = [
+        [cell.strip() for cell in line.strip("|").split("|")]
+        for line in recipe.splitlines()
+        if line.startswith("| ")
+    ]
+    return [row for row in rows if row[0] not in ("file", "---")]
+
+
+def test_each_kind_of_addition_has_a_recipe() -> None:
+    found = re.findall(r"(?m)^### To add (.+)$", RECIPES)
+    assert set(found) == _KINDS
+
+
+def test_each_step_of_a_recipe_names_a_file_and_the_test_that_needs_it() -> (
+    None
+):
+    every_step = steps(RECIPES)
+    assert len(every_step) > 40
+    assert [
+        row
+        for row in every_step
+        if len(row) != 3
+        or not any((ROOT / code).exists() for code in codes_in(row[0]))
+        or not re.fullmatch(r"`tests/[\w/]+\.py`", row[2])
+        or not (ROOT / row[2].strip("`")).is_file()
+    ] == []

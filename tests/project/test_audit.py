@@ -61,5 +61,5 @@ def test_ids_sort_by_time_and_no_two_are_alike() -> None:
         OPS.entry(Action.RUN_POSTED, "acme", "r", at).audit_id for at in times
     ]
     assert sorted(ids) == ids
-    assert all(re.fullmatch(AUDIT_ID_PATTERN, each) for each in ids)
+    assert all(re.fullmatch(AUDIT_ID_PATTERN, audit_id) for audit_id in ids)
     assert len({nothing().audit_id for _ in range(100)}) == 100

@@ -82,13 +82,15 @@ def test_a_worker_holds_nothing_that_it_does_not_execute() -> None:
 
 
 def test_a_worker_with_all_it_needs_starts() -> None:
-    done = started(WHOLE)
-    assert (done.returncode, done.stderr) == (0, "")
+    process = started(WHOLE)
+    assert (process.returncode, process.stderr) == (0, "")
 
 
 @pytest.mark.parametrize("name", [*NEEDED, "RUNS_TABLE"])
 def test_a_missing_variable_is_one_line_and_exit_status_2(name: str) -> None:
-    done = started({key: value for key, value in WHOLE.items() if key != name})
-    assert done.returncode == 2
-    assert done.stderr.startswith(f"celery worker: {name} is not set")
-    assert done.stderr.count("\n") == 1
+    process = started(
+        {key: value for key, value in WHOLE.items() if key != name}
+    )
+    assert process.returncode == 2
+    assert process.stderr.startswith(f"celery worker: {name} is not set")
+    assert process.stderr.count("\n") == 1

@@ -46,8 +46,8 @@ def test_bootstrap_again_changes_nothing_says_so_and_prints_the_same(
     assert "created bucket relay-inventory" in first.stderr
     assert "Nothing to change" not in first.stderr
     again = runner.invoke(cli.app, ["server", "bootstrap"])
-    told = "Nothing to change: no resource is missing.\n"
-    assert (again.stdout, again.stderr) == (first.stdout, told)
+    message = "Nothing to change: no resource is missing.\n"
+    assert (again.stdout, again.stderr) == (first.stdout, message)
 
 
 def test_a_queue_that_differs_from_the_variables_is_told(
@@ -63,11 +63,11 @@ def test_a_queue_that_differs_from_the_variables_is_told(
         "Nothing to change: the queue's attributes match the variables.\n"
     )
     monkeypatch.setenv("WORKER_POISON_MAX_RECEIVES", "7")
-    told = runner.invoke(cli.app, ["server", "bootstrap", "--check"])
-    assert told.exit_code == 1
+    result = runner.invoke(cli.app, ["server", "bootstrap", "--check"])
+    assert result.exit_code == 1
     assert (
         "queue_misconfigured: RedrivePolicy.maxReceiveCount is 3, not 7"
-        in told.stderr
+        in result.stderr
     )
 
 
@@ -89,9 +89,9 @@ def test_a_missing_variable_is_one_line_that_names_it_and_exit_status_2(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.setattr("sys.argv", ["relay", *command])
-    with pytest.raises(SystemExit) as ended:
+    with pytest.raises(SystemExit) as system_exit:
         cli.main()
-    assert ended.value.code == 2
+    assert system_exit.value.code == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith("ARTIFACT_BUCKET is not set")
 
@@ -107,9 +107,9 @@ def test_a_missing_home_of_dagster_is_one_line_that_names_it(
         monkeypatch.setenv(name, value)
     monkeypatch.delenv("DAGSTER_HOME", raising=False)
     monkeypatch.setattr("sys.argv", ["relay", "server", "deletions", "--once"])
-    with pytest.raises(SystemExit) as ended:
+    with pytest.raises(SystemExit) as system_exit:
         cli.main()
-    assert ended.value.code == 2
+    assert system_exit.value.code == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert line == "DAGSTER_HOME must name the folder of dagster.yaml"
 
@@ -119,9 +119,9 @@ def test_a_bad_number_is_one_line_that_names_it(
 ) -> None:
     monkeypatch.setattr("sys.argv", ["relay", "server", "bootstrap"])
     monkeypatch.setenv("WORKER_POISON_MAX_RECEIVES", "many")
-    with pytest.raises(SystemExit) as ended:
+    with pytest.raises(SystemExit) as system_exit:
         cli.main()
-    assert ended.value.code == 2
+    assert system_exit.value.code == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith(
         "WORKER_POISON_MAX_RECEIVES must be a whole number, not 'many'"

@@ -103,11 +103,11 @@ def test_every_asset_is_partitioned_by_tenant(
 
 
 def test_the_checks_are_known_on_their_assets(defs: dg.Definitions) -> None:
-    found = {
+    checks = {
         (key.asset_key.to_user_string(), key.name)
         for key in defs.resolve_asset_graph().asset_check_keys
     }
-    assert found == {
+    assert checks == {
         ("normalized_inventory", "canonical_schema_holds"),
         ("normalized_inventory", "invalid_rows_within_max"),
         ("normalized_inventory", "invalid_pct_within_max"),
@@ -159,7 +159,7 @@ def test_the_workspace_file_names_a_module_that_loads_with_no_variable_set(
         "load_from"
     ]
     program = f"import {location['python_module']['module_name']} as m; print(m.defs.jobs[0].name)"
-    done = subprocess.run(
+    process = subprocess.run(
         [sys.executable, "-c", program],
         cwd=ROOT,
         env=bare_environment,
@@ -167,13 +167,13 @@ def test_the_workspace_file_names_a_module_that_loads_with_no_variable_set(
         text=True,
         check=True,
     )
-    assert done.stdout.strip() == "inventory_sync"
+    assert process.stdout.strip() == "inventory_sync"
 
 
 def loaded(environment: dict[str, str], before: str, shown: str) -> list[str]:
     """Load the definitions in a process of their own; return what it prints then."""
     program = f"import gc, sys\n{before}\nimport relay_dagster.definitions\nprint({shown})"
-    done = subprocess.run(
+    process = subprocess.run(
         [sys.executable, "-c", program],
         cwd=ROOT,
         env=environment,
@@ -181,7 +181,7 @@ def loaded(environment: dict[str, str], before: str, shown: str) -> list[str]:
         text=True,
         check=True,
     )
-    return done.stdout.split()
+    return process.stdout.split()
 
 
 def test_loading_the_definitions_leaves_the_heavy_aws_library_alone(
@@ -195,8 +195,8 @@ def test_loading_the_definitions_leaves_the_heavy_aws_library_alone(
 def test_the_garbage_collector_passes_over_what_was_loaded(
     bare_environment: dict[str, str],
 ) -> None:
-    shown = "gc.get_freeze_count() > 100_000, gc.isenabled()"
-    assert loaded(bare_environment, "", shown) == ["True", "True"]
+    expressions = "gc.get_freeze_count() > 100_000, gc.isenabled()"
+    assert loaded(bare_environment, "", expressions) == ["True", "True"]
 
 
 def test_a_garbage_collector_that_was_off_stays_off(
@@ -223,7 +223,10 @@ def test_the_instance_file_is_one_that_dagster_takes(
     with dg.DagsterInstance.from_config(str(tmp_path)) as instance:
         queue = instance.run_coordinator.get_run_queue_config()
         assert queue.max_concurrent_runs == limit
-        assert [one["limit"] for one in queue.tag_concurrency_limits] == [1]
+        assert [
+            tag_concurrency_limit["limit"]
+            for tag_concurrency_limit in queue.tag_concurrency_limits
+        ] == [1]
         assert not instance.telemetry_enabled
         assert not instance.run_retries_enabled
         assert instance.run_monitoring_enabled

@@ -47,16 +47,17 @@ def test_a_fault_that_cannot_be_reported_is_raised_once_all_are_handled(
 
 def test_after_the_deadline_none_is_begun_but_the_first() -> None:
     seconds = Seconds()
-    deadline, begun = Deadline.after(10, seconds), []
+    deadline = Deadline.after(10, seconds)
+    started = []
 
     def handle(number: int) -> None:
-        begun.append(number)
+        started.append(number)
         seconds.now += 6
 
     assert (
         len(drain([1, 2, 3], handle, lambda *_: None, deadline=deadline)) == 2
     )
-    assert begun == [1, 2]
+    assert started == [1, 2]
     assert drain([4, 5], handle, lambda *_: None, deadline=deadline) == [None]
 
 
@@ -69,21 +70,23 @@ def test_an_interrupt_is_no_fault_of_an_item() -> None:
 
 
 def test_a_tick_that_finds_nothing_asks_again_until_its_time_is_up() -> None:
-    seconds, asked = Seconds(), list[float]()
+    seconds = Seconds()
+    instants = list[float]()
 
     def wait(some: float) -> None:
         seconds.now += some
 
     def look() -> int:
-        asked.append(seconds())
+        instants.append(seconds())
         return 0
 
     assert wait_for_due(look, 12, every=5, monotonic=seconds, sleep=wait) == 0
-    assert [at - asked[0] for at in asked] == [0, 5, 10, 15]
+    assert [at - instants[0] for at in instants] == [0, 5, 10, 15]
 
 
 def test_a_tick_that_finds_something_ends() -> None:
-    seconds, due = Seconds(), iter([0, 3, 9])
+    seconds = Seconds()
+    due = iter([0, 3, 9])
 
     def wait(some: float) -> None:
         seconds.now += some

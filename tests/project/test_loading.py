@@ -16,10 +16,8 @@ TESTS_ALONE = ("hypothesis", "pytest", "_pytest", "moto")
 ENGINE = ("numpy", "pandas", "pandera", "pyarrow", "jinja2")
 SERVERS = ("fastapi", "starlette", "uvicorn", "httpx", "celery")
 SYSTEM = ("dagster", "boto3", "botocore", "sqlalchemy", *SERVERS)
-API, RUN_PROCESS = (
-    "import relay_dagster.server.app",
-    "import relay_dagster.definitions",
-)
+API = "import relay_dagster.server.app"
+RUN_PROCESS = "import relay_dagster.definitions"
 LOCAL_RUN = (
     "from relay_dagster.local.process import prepare; prepare(); "
     "from relay_dagster.local.command import main; "
@@ -122,8 +120,8 @@ WORKBOOKS = ("xlrd", "xml", "relay_core.sandbox")
 def test_a_process_loads_nothing_that_it_does_not_use(
     tmp_path: Path, program: str, unwanted: tuple[str, ...]
 ) -> None:
-    done = _loaded(tmp_path, program, unwanted, feed("A,1,2.50"))
-    assert done.stdout.splitlines()[-1:] == ["[]"], done.stderr
+    process = _loaded(tmp_path, program, unwanted, feed("A,1,2.50"))
+    assert process.stdout.splitlines()[-1:] == ["[]"], process.stderr
 
 
 def test_a_local_run_that_rejects_a_row_loads_only_the_contracts_and_patches(
@@ -136,9 +134,9 @@ def test_a_local_run_that_rejects_a_row_loads_only_the_contracts_and_patches(
     )
     modules = (*unwanted, *CONTRACTS, "relay_core.onboarding.patches")
     rows = feed("A,1,2.50", "B,1,-2.50")
-    done = _loaded(tmp_path, LOCAL_RUN, modules, rows)
+    process = _loaded(tmp_path, LOCAL_RUN, modules, rows)
     expected = [*CONTRACTS, "relay_core.onboarding.patches"]
-    assert done.stdout.splitlines()[-1:] == [str(expected)], done.stderr
+    assert process.stdout.splitlines()[-1:] == [str(expected)], process.stderr
 
 
 def _loaded(
@@ -148,7 +146,8 @@ def _loaded(
     rows: bytes,
 ) -> subprocess.CompletedProcess[str]:
     """Run a program with the options of a local run; it prints which modules it loads."""
-    config, data = folder / "config.json", folder / "feed.csv"
+    config = folder / "config.json"
+    data = folder / "feed.csv"
     policy = {"max_invalid_rows": 1, "max_invalid_row_pct": 1}
     document = config_document(error_policy=policy)
     config.write_text(json.dumps(document))
@@ -172,10 +171,10 @@ def _loaded(
 
 def test_the_garbage_collector_passes_over_the_api() -> None:
     program = f"import gc; {API}; print(gc.get_freeze_count() > 50_000, gc.isenabled())"
-    done = subprocess.run(
+    process = subprocess.run(
         [sys.executable, "-c", program],
         capture_output=True,
         text=True,
         cwd=ROOT,
     )
-    assert done.stdout.split() == ["True", "True"], done.stderr
+    assert process.stdout.split() == ["True", "True"], process.stderr

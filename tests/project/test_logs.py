@@ -74,9 +74,9 @@ def test_an_exception_comes_with_its_traceback(
         event_log().error(
             "reconcile_error", exc_info=error if names_it else True
         )
-    told = line_of(capsys)["exception"]
-    assert told.startswith("Traceback (most recent call last):\n")
-    assert told.endswith("RuntimeError: it broke")
+    traceback_text = line_of(capsys)["exception"]
+    assert traceback_text.startswith("Traceback (most recent call last):\n")
+    assert traceback_text.endswith("RuntimeError: it broke")
 
 
 def test_without_an_exception_there_is_no_traceback(
@@ -103,7 +103,8 @@ def relay() -> Iterator[logging.Logger]:
     """The program's logger, left as it was."""
     event_log()
     logger = logging.getLogger("relay")
-    level, handlers = logger.level, list(logger.handlers)
+    level = logger.level
+    handlers = list(logger.handlers)
     yield logger
     logger.setLevel(level)
     logger.handlers[:] = handlers
@@ -120,7 +121,8 @@ def libraries() -> Iterator[None]:
 
 
 def test_lines_go_to_whatever_standard_error_is_at_that_moment() -> None:
-    log, elsewhere = event_log(), io.StringIO()
+    log = event_log()
+    elsewhere = io.StringIO()
     with redirect_stderr(elsewhere):
         log.info("told")
     assert json.loads(elsewhere.getvalue())["event"] == "told"
@@ -141,12 +143,12 @@ def test_another_handler_gets_the_events_too(
 ) -> None:
     class Kept(logging.Handler):
         def emit(self, record: logging.LogRecord) -> None:
-            kept.append((record.levelname, record.getMessage()))
+            events.append((record.levelname, record.getMessage()))
 
-    kept: list[tuple[str, str]] = []
+    events: list[tuple[str, str]] = []
     relay.addHandler(Kept())
     event_log().error("run_failed", run_id="r")
-    assert kept == [("ERROR", "run_failed")]
+    assert events == [("ERROR", "run_failed")]
     assert line_of(capsys)["run_id"] == "r"
 
 

@@ -51,7 +51,8 @@ from support.fakes import (
 )
 from support.pulls_world import pull_all
 
-SPOILED, OTHER = "acme", "other"
+SPOILED = "acme"
+OTHER = "other"
 RESULT = VendorResult("vendor_1", "found", NOW, 3, 3, 0, 3)
 LISTS = (
     *("/v1/runs", "/v1/tenants", "/v1/audit", "/v1/admin/pause", "/v1/ready"),
@@ -80,7 +81,8 @@ class Installation:
             deletions=DeletionStore(database),
             pauses=PauseStore(database),
         )
-        self.instance, self.clock = instance, clock
+        self.instance = instance
+        self.clock = clock
         self.told: list[str] = []
         self.dagster = History(AttemptState)
         self.sender = Sender(
@@ -188,32 +190,34 @@ class Installation:
             self.execute()
             self.sender.run()
             DeletionTick(self.platform, self.dagster, clock=self.clock).run()
-            done, _ = keep_house(
+            text, _ = keep_house(
                 self.platform, lambda: self.instance, None, clock=self.clock
             )
-            assert "FAILED" not in done, done
+            assert "FAILED" not in text, text
 
     def execute(self) -> None:
-        for each in self.dagster.waiting():
-            each.state = "failed"
-            is_spoiled = each.tenant_id == SPOILED
+        for execution in self.dagster.waiting():
+            execution.state = "failed"
+            is_spoiled = execution.tenant_id == SPOILED
             with suppress(*[ExternalServiceError] if is_spoiled else []):
                 ledger = self.platform.ledger
                 record = ledger.claim(
-                    each.run_id, each.attempt, each.dagster_run_id
+                    execution.run_id,
+                    execution.attempt,
+                    execution.dagster_run_id,
                 )
                 outcome = published_outcome(self.platform, record)
                 ledger.succeed(
                     record.fence, replace(outcome, vendor_results=(RESULT,))
                 )
-                each.state = "succeeded"
+                execution.state = "succeeded"
 
     def answers(self, tenant_id: str) -> dict[str, int]:
         """Ask for all there is of a tenant, and for its runs again; return the codes."""
         ask = self.api.client.request
         paths = [
             *LISTS,
-            *(f"/v1/runs/{each}" for each in self.run_ids[tenant_id]),
+            *(f"/v1/runs/{run_id}" for run_id in self.run_ids[tenant_id]),
         ]
         codes = {
             path: ask(
@@ -235,12 +239,12 @@ class Installation:
             for item in self.platform.clients.dynamodb.scan(TableName=table)[
                 "Items"
             ]:
-                key, text = (
-                    str(item["pk"]["S"]),
-                    json.dumps(item, default=sorted),
-                )
+                key = str(item["pk"]["S"])
+                text = json.dumps(item, default=sorted)
                 owned = f'"{SPOILED}"' in text or SPOILED in key
-                of_runs = any(each in text for each in self.run_ids[SPOILED])
+                of_runs = any(
+                    run_id in text for run_id in self.run_ids[SPOILED]
+                )
                 is_others = "-leaver" in key and kind != "DELETION"
                 if (
                     key.partition("#")[0] == kind
@@ -255,8 +259,8 @@ class Installation:
         """Give the tenant's items of a kind attributes as another release would."""
         spoiled = set()
         for table, key in list(self.keys_of(kind)):
-            where = {"TableName": table, "Key": {"pk": {"S": key}}}
-            item = self.platform.clients.dynamodb.get_item(**where)["Item"]
+            place = {"TableName": table, "Key": {"pk": {"S": key}}}
+            item = self.platform.clients.dynamodb.get_item(**place)["Item"]
             later = {**item, **attributes, "schema": {"N": "2"}}
             self.platform.clients.dynamodb.put_item(TableName=table, Item=later)
             spoiled.add(key)
@@ -324,18 +328,16 @@ def test_an_item_of_the_next_release_of_each_kind_stops_nobody_else(
         assert leaver.state is TenantState.DELETED
         assert platform.pulls.of_names(OTHER, ["vendor_1"]) == {}
         runs = platform.runs.list_runs(OTHER).items
-        ended = [Trigger.SCHEDULE, Trigger.UPLOAD, Trigger.API, Trigger.API]
-        assert [run.trigger for run in runs] == ended
+        triggers = [Trigger.SCHEDULE, Trigger.UPLOAD, Trigger.API, Trigger.API]
+        assert [run.trigger for run in runs] == triggers
         assert {run.status for run in runs} == {RunStatus.SUCCEEDED}
         events = platform.webhooks.events_of(OTHER, limit=9).items
-        assert [len(each.deliveries) for each in events] == [1] * 4
-        others = installation.answers(OTHER)
-        assert {
-            path: code for path, code in others.items() if code >= 400
-        } == {}
+        assert [len(event.deliveries) for event in events] == [1] * 4
+        codes = installation.answers(OTHER)
+        assert {path: code for path, code in codes.items() if code >= 400} == {}
     named = {
-        each.facts["key"]
-        for each in caplog.records
-        if each.message == "item_unreadable"
+        record.facts["key"]
+        for record in caplog.records
+        if record.message == "item_unreadable"
     }
     assert set(spoiled) - named == set()

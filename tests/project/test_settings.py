@@ -203,19 +203,23 @@ def test_the_api_needs_keys() -> None:
 
 
 def test_the_api_needs_no_keys_where_anybody_may_come() -> None:
-    given = {**REQUIRED, "RELAY_ALLOW_ANONYMOUS": "true"}
-    assert Settings.from_env(given, require_api=True).allow_anonymous
+    environment = {**REQUIRED, "RELAY_ALLOW_ANONYMOUS": "true"}
+    assert Settings.from_env(environment, require_api=True).allow_anonymous
 
 
 def test_everybody_is_not_let_in_beside_keys() -> None:
-    given = {**REQUIRED, "RELAY_ALLOW_ANONYMOUS": "true", "API_KEYS": "secret"}
-    told = problem(given, require_api=True)
-    assert told.startswith(
+    environment = {
+        **REQUIRED,
+        "RELAY_ALLOW_ANONYMOUS": "true",
+        "API_KEYS": "secret",
+    }
+    message = problem(environment, require_api=True)
+    assert message.startswith(
         "RELAY_ALLOW_ANONYMOUS must not be true beside API_KEYS"
     )
-    assert "secret" not in told
+    assert "secret" not in message
     # What has no API does not mind.
-    assert Settings.from_env(given).allow_anonymous
+    assert Settings.from_env(environment).allow_anonymous
 
 
 def test_api_keys_are_separated_by_commas() -> None:
@@ -230,11 +234,11 @@ def test_a_base_url_has_no_slash_at_its_end() -> None:
 
 
 def test_the_ui_has_the_names_that_it_is_given_and_its_url_s() -> None:
-    given = read(
+    settings = read(
         RELAY_UI_HOSTS="UI.example.com, ::1",
         DAGSTER_WEBSERVER_URL="http://D:3000/x",
     )
-    assert given.hosts_of_ui == {"ui.example.com", "::1", "d"}
+    assert settings.hosts_of_ui == {"ui.example.com", "::1", "d"}
     assert (read().hosts_of_ui, read().ui_behind_proxy) == (frozenset(), False)
 
 

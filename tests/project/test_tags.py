@@ -6,19 +6,19 @@ from relay_dagster import tags
 
 
 def test_tags_name_the_attempt_and_leave_out_what_is_not_known() -> None:
-    made = tags.run_tags("r1", "acme", attempt=2, config_version=7)
-    assert made == {
+    run_tags = tags.run_tags("r1", "acme", attempt=2, config_version=7)
+    assert run_tags == {
         "relay/run_id": "r1",
         "relay/tenant_id": "acme",
         "relay/config_version": "7",
         "relay/attempt": "2",
     }
-    assert tags.attempt_of(made) == ("r1", 2)
+    assert tags.attempt_of(run_tags) == ("r1", 2)
 
 
 def test_tags_say_what_started_the_run() -> None:
-    made = tags.run_tags("r1", "acme", attempt=1, trigger="schedule")
-    assert made["relay/trigger"] == "schedule"
+    run_tags = tags.run_tags("r1", "acme", attempt=1, trigger="schedule")
+    assert run_tags["relay/trigger"] == "schedule"
 
 
 def test_each_attempt_has_its_own_run_key() -> None:

@@ -26,7 +26,12 @@ MANY_ROWS = "many_rows"
 """The benchmark's feeds: more than a block of text and a slice of lines have."""
 NAMES = (*TENANTS, MANY_ROWS)
 _SHAPE = Shape(rows=290_000, vendors=2, bad=0.02, ragged=0.002)
-_NOT_HELD = ("config_snapshot.json", "input_manifest.json", "report.html")
+_NOT_HELD = (
+    "config_snapshot.json",
+    "input_manifest.json",
+    "report.html",
+    "report.json",
+)
 _CLOCK_READINGS = ("stage_times", "duration_seconds", "completed_at")
 
 
@@ -35,23 +40,26 @@ def hashes_of_run(name: str, folder: Path) -> dict[str, str]:
     vendor_ids = _write_inputs(name, folder)
     out = folder / "out"
     feeds = [
-        f"--vendor-file={one}={folder / f'{one}.csv'}" for one in vendor_ids
+        f"--vendor-file={vendor_id}={folder / f'{vendor_id}.csv'}"
+        for vendor_id in vendor_ids
     ]
     maps = [
-        f"--sku-map={one}={path}"
-        for one in vendor_ids
-        if (path := folder / f"{one}.map.csv").exists()
+        f"--sku-map={vendor_id}={path}"
+        for vendor_id in vendor_ids
+        if (path := folder / f"{vendor_id}.map.csv").exists()
     ]
-    given = [
+    options = [
         f"--config={folder / 'config.json'}",
         f"--output-dir={out}",
         "--run-id=golden",
     ]
-    status = run_locally([*given, "--now=2026-01-01T00:00:00Z", *feeds, *maps])
+    status = run_locally(
+        [*options, "--now=2026-01-01T00:00:00Z", *feeds, *maps]
+    )
     if status:
         raise RuntimeError(f"the run of {name} ended with {status}")
-    # What the run was given, and a page that says in words what the other reports say.
-    told = {f"reports/{name}" for name in _NOT_HELD}
+    # What the run was given, and a report that says in words what the others say.
+    unheld = {f"reports/{name}" for name in _NOT_HELD}
     paths = {
         str(path.relative_to(out)): path
         for path in out.rglob("*")
@@ -60,7 +68,7 @@ def hashes_of_run(name: str, folder: Path) -> dict[str, str]:
     return {
         key: _hash(path)
         for key, path in sorted(paths.items())
-        if key not in told
+        if key not in unheld
     }
 
 
@@ -81,30 +89,30 @@ def _hash(path: Path) -> str:
     data = path.read_bytes()
     if path.name == "run_summary.json":
         summary = json.loads(data)
-        kept = {
+        lasting = {
             key: value
             for key, value in summary.items()
             if key not in _CLOCK_READINGS
         }
-        data = json.dumps(kept).encode()
+        data = json.dumps(lasting).encode()
     return hashlib.sha256(data).hexdigest()
 
 
 def known_hashes() -> Mapping[str, Mapping[str, str]]:
     """Return what was written down."""
-    known: Mapping[str, Mapping[str, str]] = json.loads(
+    hashes: Mapping[str, Mapping[str, str]] = json.loads(
         HASHES.read_text("utf-8")
     )
-    return known
+    return hashes
 
 
 def main() -> None:
     """Write down the hashes of all runs."""
-    found = {}
+    hashes = {}
     for name in NAMES:
         with tempfile.TemporaryDirectory() as folder:
-            found[name] = hashes_of_run(name, Path(folder))
-    HASHES.write_text(json.dumps(found, indent=1) + "\n", "utf-8")
+            hashes[name] = hashes_of_run(name, Path(folder))
+    HASHES.write_text(json.dumps(hashes, indent=1) + "\n", "utf-8")
 
 
 if __name__ == "__main__":

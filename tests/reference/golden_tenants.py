@@ -154,10 +154,14 @@ def seeded_tenant(seed: str, recipe: Recipe) -> GoldenTenant:
         **recipe.settings,
     }
     feeds = {
-        one: make.feed(recipe, {"delimiter": ",", **parsers[one]})
-        for one in ids
+        vendor_id: make.feed(recipe, {"delimiter": ",", **parsers[vendor_id]})
+        for vendor_id in ids
     }
-    maps = {one: make.sku_map() for one in ids} if recipe.mapped else {}
+    maps = (
+        {vendor_id: make.sku_map() for vendor_id in ids}
+        if recipe.mapped
+        else {}
+    )
     return GoldenTenant(document, feeds, maps)
 
 
@@ -209,12 +213,12 @@ class _Maker:
         }
         if column in numbers:
             return self._localised(numbers[column](), parser)
-        others: dict[str, Callable[[], str]] = {
+        makers: dict[str, Callable[[], str]] = {
             "sku": lambda: self._some(SKUS[:14], f"SKU-{self._below(900):05}"),
             "condition": lambda: self._pick(CONDITIONS[:7]),
             "updated_at": lambda: self._some(TIMES, self._moment()),
         }
-        return others.get(
+        return makers.get(
             column, lambda: self._some(TEXTS, f"text {self._below(50)}")
         )()
 

@@ -111,10 +111,8 @@ def _attributes(limits: Any) -> Iterator[tuple[str, float, str]]:
     meanings = meanings_of(type(limits))
     for field in fields(limits):
         if f"max_{field.name}" not in LimitSettings.model_fields:
-            name, value = (
-                field.name.replace("_", " "),
-                getattr(limits, field.name),
-            )
+            name = field.name.replace("_", " ")
+            value = getattr(limits, field.name)
             yield name, value, meanings[field.name]
 
 
@@ -123,10 +121,12 @@ def meanings_of(limits: type) -> dict[str, str]:
     if limits is type(DEFAULT_LIMITS):
         return MEANINGS
     listed = (limits.__doc__ or "").partition("Attributes:\n")[2]
-    found = re.findall(r"^ {8}(\w+): (.+(?:\n {12}.+)*)", listed, re.MULTILINE)
+    entries = re.findall(
+        r"^ {8}(\w+): (.+(?:\n {12}.+)*)", listed, re.MULTILINE
+    )
     return {
         name: re.sub(r"\n +", " ", meaning).removesuffix(".")
-        for name, meaning in found
+        for name, meaning in entries
     }
 
 

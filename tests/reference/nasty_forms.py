@@ -92,7 +92,7 @@ def headers_in(source: Any) -> list[str]:
     ]
     texts = [source.get(name) for name in ("column", "times", "divided_by")]
     return [
-        *(h for each in lists for h in each),
+        *(h for headers in lists for h in headers),
         *(t for t in texts if isinstance(t, str)),
     ]
 

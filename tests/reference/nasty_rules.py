@@ -42,7 +42,7 @@ def price_rule(draw: Draw, vendor_ids: Sequence[str]) -> dict[str, Any]:
 
 @st.composite
 def conditions(draw: Draw, vendor_ids: Sequence[str]) -> dict[str, Any]:
-    wanted: dict[str, Any] = {}
+    when_conditions: dict[str, Any] = {}
     lists = {
         "vendors": vendor_ids,
         "brands": BRANDS,
@@ -50,7 +50,7 @@ def conditions(draw: Draw, vendor_ids: Sequence[str]) -> dict[str, Any]:
     }
     for name, words in lists.items():
         if draw(st.integers(0, 3)) == 2:
-            wanted[name] = draw(
+            when_conditions[name] = draw(
                 st.lists(st.sampled_from(words), min_size=1, max_size=3)
             )
     if draw(st.integers(0, 2)) == 1:
@@ -58,12 +58,12 @@ def conditions(draw: Draw, vendor_ids: Sequence[str]) -> dict[str, Any]:
             draw(st.lists(st.sampled_from(COSTS), min_size=2, max_size=2)),
             key=float,
         )
-        wanted["cost_from"] = low
+        when_conditions["cost_from"] = low
         if float(high) > float(low):
-            wanted["cost_below"] = high
-        if draw(st.booleans()) and len(wanted) > 1:
-            del wanted["cost_from"]
-    return wanted
+            when_conditions["cost_below"] = high
+        if draw(st.booleans()) and len(when_conditions) > 1:
+            del when_conditions["cost_from"]
+    return when_conditions
 
 
 @st.composite

@@ -148,7 +148,9 @@ def nasty_tenants(draw: Draw) -> NastyTenant:
     ids = one_of(
         draw, (["v1"], ["v1", "v2"], ["b", "a", "B"], ["z_9", "a-1", "A", "v"])
     )
-    vendors, feeds, sku_maps = [], {}, {}
+    vendors = []
+    feeds = {}
+    sku_maps = {}
     for vendor_id in ids:
         parser = draw(parsers())
         vendor: dict[str, Any] = {
@@ -172,6 +174,39 @@ def nasty_tenants(draw: Draw) -> NastyTenant:
     return NastyTenant(document, feeds, sku_maps, moment.replace(tzinfo=UTC))
 
 
+def pricing_of(draw: Draw, vendors: list[dict[str, Any]]) -> dict[str, Any]:
+    return {
+        "base_margin_pct": one_of(
+            draw, ("0", "0.20", "0.333333", "1", "100", "0.000001")
+        ),
+        "min_price": one_of(
+            draw, ("0", "0", "25.00", "0.0001", "9.995", "12.3456")
+        ),
+        "shipping_handling_flat": one_of(
+            draw, ("0", "9.99", "0.0001", "4.5555")
+        ),
+        "map_policy": {"enforce": draw(st.booleans())},
+        "rules": draw(price_rules([vendor["vendor_id"] for vendor in vendors])),
+        "rounding": {
+            "mode": one_of(draw, ("nearest", "up", "down")),
+            "increment": one_of(
+                draw,
+                (
+                    "0.01",
+                    "0.99",
+                    "0.05",
+                    "1",
+                    "0.0001",
+                    "0.0003",
+                    "5",
+                    "0.25",
+                    "123456",
+                ),
+            ),
+        },
+    }
+
+
 @st.composite
 def settings_of(draw: Draw, vendors: list[dict[str, Any]]) -> dict[str, Any]:
     best_offer: dict[str, Any] = {
@@ -187,38 +222,7 @@ def settings_of(draw: Draw, vendors: list[dict[str, Any]]) -> dict[str, Any]:
         "timezone": one_of(draw, ZONES),
         "default_currency": "USD",
         "vendors": vendors,
-        "pricing": {
-            "base_margin_pct": one_of(
-                draw, ("0", "0.20", "0.333333", "1", "100", "0.000001")
-            ),
-            "min_price": one_of(
-                draw, ("0", "0", "25.00", "0.0001", "9.995", "12.3456")
-            ),
-            "shipping_handling_flat": one_of(
-                draw, ("0", "9.99", "0.0001", "4.5555")
-            ),
-            "map_policy": {"enforce": draw(st.booleans())},
-            "rules": draw(
-                price_rules([vendor["vendor_id"] for vendor in vendors])
-            ),
-            "rounding": {
-                "mode": one_of(draw, ("nearest", "up", "down")),
-                "increment": one_of(
-                    draw,
-                    (
-                        "0.01",
-                        "0.99",
-                        "0.05",
-                        "1",
-                        "0.0001",
-                        "0.0003",
-                        "5",
-                        "0.25",
-                        "123456",
-                    ),
-                ),
-            },
-        },
+        "pricing": pricing_of(draw, vendors),
         "stock": draw(stocks()) if seldom(draw, 5) else None,
         "merge": {"strategy": "best_offer", "best_offer": best_offer},
         "output": draw(outputs()),
@@ -324,13 +328,13 @@ def parsers(draw: Draw) -> dict[str, Any]:
 
 def map_column(draw: Draw, column_map: dict[str, Any], column: str) -> None:
     if seldom(draw, 4):
-        others = (
+        sources = (
             f"h {column}",
             f"h {column}",
             "Größe",
             one_of(draw, FROM_FILE),
         )
-        column_map[column] = one_of(draw, others)
+        column_map[column] = one_of(draw, sources)
     elif seldom(draw, 8):
         column_map[column] = form_for(draw, column, one_of)
 
@@ -338,13 +342,13 @@ def map_column(draw: Draw, column_map: dict[str, Any], column: str) -> None:
 def good_default(draw: Draw, column: str, decimal: str) -> str:
     if column in MONEY:
         return one_of(draw, ("7", f"1{decimal}2345", f"0{decimal}00004", "1e2"))
-    known = {
+    defaults = {
         "quantity_available": ("1", f"2{decimal}0"),
         "lead_time_days": ("3", "0"),
         "condition": ("new", "Used"),
         "updated_at": ("2024-03-10 02:30", "2021-05-05"),
     }
-    return one_of(draw, known.get(column, ("dflt", "x,y")))
+    return one_of(draw, defaults.get(column, ("dflt", "x,y")))
 
 
 def headers_of(
@@ -381,7 +385,8 @@ def headers_of(
 
 @st.composite
 def feeds_of(draw: Draw, parser: dict[str, Any]) -> bytes:
-    delimiter, lines = parser["delimiter"], []
+    delimiter = parser["delimiter"]
+    lines = []
     for _ in range(parser.get("skip_lines", 0)):
         lines.append(one_of(draw, ("", "# made by hand", '"open', "a,b", ",,")))
     headers = parser.get("columns")
@@ -395,7 +400,7 @@ def feeds_of(draw: Draw, parser: dict[str, Any]) -> bytes:
                     draw, [padded(draw, name) for name in headers], delimiter
                 )
             )
-    wanted = {
+    columns_by_header = {
         name: column
         for column in FROM_FILE
         for name in headers_in(parser["column_map"].get(column, column))
@@ -410,10 +415,14 @@ def feeds_of(draw: Draw, parser: dict[str, Any]) -> bytes:
             )
         cells = [
             localised(
-                draw, draw(cell_for(wanted.get(name.strip(), "title"))), parser
+                draw,
+                draw(cell_for(columns_by_header.get(name.strip(), "title"))),
+                parser,
             )
             if not (name.startswith("f ") or seldom(draw, 9))
-            else one_of(draw, odd_cells(name, wanted.get(name.strip())))
+            else one_of(
+                draw, odd_cells(name, columns_by_header.get(name.strip()))
+            )
             for name in headers
         ]
         if seldom(draw, 4):

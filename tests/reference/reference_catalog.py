@@ -86,11 +86,11 @@ def match(
     gives: Sequence[str],
 ) -> Matched:
     """Return what becomes of a valid row of a vendor, before rows are taken out."""
-    own = row["sku"]
+    vendor_value = row["sku"]
     matched = None
     is_ambiguous = False
-    if own in sku_map:
-        matched = Matched(sku_map[own], own, "sku_map")
+    if vendor_value in sku_map:
+        matched = Matched(sku_map[vendor_value], vendor_value, "sku_map")
     for key in keys if matched is None else ():
         value = KEYS[key](row)
         if value is None:
@@ -103,12 +103,12 @@ def match(
         if len(skus) > 1:
             is_ambiguous = True
         elif skus:
-            vendor_sku = "" if key == "sku" else own
+            vendor_sku = "" if key == "sku" else vendor_value
             matched = Matched(skus.pop(), vendor_sku, key)
             break
     if matched is None:
         reason = "ambiguous" if is_ambiguous else "unknown"
-        return Matched(own, "", None, reason)
+        return Matched(vendor_value, "", None, reason)
     for product in products:
         if product["sku"] == matched.sku:
             matched.given = {name: product[name] for name in gives}

@@ -47,10 +47,10 @@ def number_parts(
         whole = f"[0-9]{{1,3}}(?:{group}[0-9]{{3}})+|[0-9]+"
     point = re.escape(parser.decimal_separator)
     shape = f"([+-]?)({whole})?(?:{point}([0-9]*))?(?:[eE]([+-]?[0-9]+))?"
-    found = re.fullmatch(shape, text)
-    if found is None or not (found[2] or found[3]):
+    match = re.fullmatch(shape, text)
+    if match is None or not (match[2] or match[3]):
         return None
-    return found[1], re.sub("[^0-9]", "", found[2] or ""), found[3], found[4]
+    return match[1], re.sub("[^0-9]", "", match[2] or ""), match[3], match[4]
 
 
 def whole_number(text: str, parser: Any) -> tuple[bool, int | None]:
@@ -162,13 +162,13 @@ def timestamp(text: str, parser: Any, zone: tzinfo) -> int:
 
 def serial(text: str) -> datetime | None:
     """Read days since 1899-12-30, from 61 on; the fraction is the time of day."""
-    found = re.fullmatch(r"([0-9]{2,6})(\.[0-9]+)?", text)
-    if found is None or int(found[1]) < 61:
+    match = re.fullmatch(r"([0-9]{2,6})(\.[0-9]+)?", text)
+    if match is None or int(match[1]) < 61:
         return None
-    seconds = Fraction(found[2] or 0) * 86_400
+    seconds = Fraction(match[2] or 0) * 86_400
     whole = (2 * seconds + 1) // 2
     epoch = datetime(1899, 12, 30)  # noqa: DTZ001
-    return epoch + timedelta(days=int(found[1]), seconds=int(whole))
+    return epoch + timedelta(days=int(match[1]), seconds=int(whole))
 
 
 def in_zone(written: datetime, zone: tzinfo) -> datetime:
@@ -177,10 +177,10 @@ def in_zone(written: datetime, zone: tzinfo) -> datetime:
 
 
 def iso_form(text: str) -> datetime | None:
-    found = ISO.fullmatch(text)
-    if found is None:
+    match = ISO.fullmatch(text)
+    if match is None:
         return None
-    year, month, day, hour, minute, second, fraction, offset = found.groups()
+    year, month, day, hour, minute, second, fraction, offset = match.groups()
     try:
         clock = time(
             int(hour or 0),
@@ -197,7 +197,8 @@ def iso_form(text: str) -> datetime | None:
 def offset_of(text: str) -> tzinfo:
     if text == "Z":
         return UTC
-    hours, minutes = int(text[1:3]), int(text[-2:])
+    hours = int(text[1:3])
+    minutes = int(text[-2:])
     if hours > 23 or minutes > 59:
         raise ValueError("an offset is under 24 hours")
     distance = timedelta(hours=hours, minutes=minutes)

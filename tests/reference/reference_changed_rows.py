@@ -17,9 +17,9 @@ def changed_file(
     older: bytes, newer: bytes, file: Any, headers: Sequence[str]
 ) -> tuple[bytes, int]:
     """Return a file of changes of lines, and the number of its rows."""
-    read = json_records if file.format == "jsonl" else csv_records
-    head, new = read(newer, file.format)
-    _, old = read(older, file.format)
+    records_of = json_records if file.format == "jsonl" else csv_records
+    head, new = records_of(newer, file.format)
+    _, old = records_of(older, file.format)
     columns = [column.column for column in file.columns]
     place = columns.index("sku")
     has_role = "quantity_available" in columns or "availability" in columns

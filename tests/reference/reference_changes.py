@@ -38,7 +38,8 @@ def reference_changes(
     counts: Counter[str] = Counter(dict.fromkeys(COUNTED, 0))
     lines = [HEADER + "\n"]
     for sku in sorted({*old, *new}):
-        was, now = old.get(sku), new.get(sku)
+        was = old.get(sku)
+        now = new.get(sku)
         if was is None or now is None:
             kind = "added" if was is None else "removed"
         else:
@@ -63,14 +64,14 @@ def moves(was: Row, now: Row) -> list[str]:
     """Return which numbers of the SKUs in both a SKU counts in."""
     prices = [Decimal(row["price"]) for row in (was, now)]
     stocked = [int(row["quantity_available"]) > 0 for row in (was, now)]
-    told = {
+    facts = {
         "price_up": prices[1] > prices[0],
         "price_down": prices[1] < prices[0],
         "came_in_stock": stocked == [False, True],
         "went_out_of_stock": stocked == [True, False],
         "vendor_changed": was["vendor_id"] != now["vendor_id"],
     }
-    return [name for name, holds in told.items() if holds]
+    return [name for name, holds in facts.items() if holds]
 
 
 def greatest_moves(

@@ -30,12 +30,12 @@ def value_of(
 ) -> Any:
     """Return a row's value of a column; ``FaultError`` has the code and the cell at fault."""
     source = parser.column_map.get(column, column)
-    said = {} if isinstance(source, str) else source.model_dump(mode="json")
+    options = {} if isinstance(source, str) else source.model_dump(mode="json")
     try:
-        if "sum" in said:
+        if "sum" in options:
             value = summed(column, cells, parser)
         else:
-            value = changed(column, cells, parser, zone, said, rate)
+            value = changed(column, cells, parser, zone, options, rate)
     except FaultError:
         if column not in parser.invalid_as_null:
             raise
@@ -60,7 +60,8 @@ STAYS_NULL = object()
 
 def part_text(column: str, cell: str, parser: Any) -> str:
     """Return a trimmed cell; empty where it is one of the column's nulls."""
-    text, nulls = cell.strip(), parser.null_values
+    text = cell.strip()
+    nulls = parser.null_values
     words = (
         [*nulls.get(column, ()), *nulls.get("*", ())]
         if isinstance(nulls, dict)
@@ -74,7 +75,9 @@ def part_text(column: str, cell: str, parser: Any) -> str:
 
 
 def summed(column: str, cells: Sequence[str], parser: Any) -> int | None:
-    total, is_null, fault = 0, True, None
+    total = 0
+    is_null = True
+    fault = None
     for cell in cells:
         text = part_text(column, cell, parser)
         if not text:
@@ -141,9 +144,8 @@ def changed(
                 return STAYS_NULL
             if rate is None and not {"times", "divided_by"} & said.keys():
                 return read_cell(column, text, parser, zone)
-            written(
-                text, parser
-            )  # what is wrong with the cell comes before its factor
+            # What is wrong with the cell comes before its factor.
+            written(text, parser)
             return amount(text, parser, factor * factor_of(column, said, cells))
         if column == "quantity_available":
             number = stock(text, parser) * factor_of(column, said, cells) // 1
@@ -165,12 +167,12 @@ def text_of(
     if "join" in said:
         return said["with"].join(texts) if all(texts) else "", cells[0]
     if "first" in said:
-        found = [
+        filled = [
             (text, cell)
             for text, cell in zip(texts, cells, strict=True)
             if text
         ]
-        return found[0] if found else ("", cells[0])
+        return filled[0] if filled else ("", cells[0])
     text = texts[0]
     if "strip_prefix" in said and text.startswith(said["strip_prefix"]):
         text = text[len(said["strip_prefix"]) :].strip()

@@ -71,10 +71,15 @@ def read_records(  # noqa: C901 (one state machine is best read in one place)
                 position += 1
             if not line_begins:
                 records.append([*fields, cell_of(field)])
-            fields, field, field_begins, line_begins = [], [], True, True
+            fields = []
+            field = []
+            field_begins = True
+            line_begins = True
         elif character == delimiter:
             fields.append(cell_of(field))
-            field, field_begins, line_begins = [], True, False
+            field = []
+            field_begins = True
+            line_begins = False
         else:
             if character == '"' and field_begins and quoting:
                 quoted = True

@@ -99,9 +99,9 @@ def table(
             cells.setdefault(header, node)
             headers.setdefault(header)
         for path in named:
-            found = _first_at(chain, path)
-            if found is not None:
-                cells[path] = found
+            text = _first_at(chain, path)
+            if text is not None:
+                cells[path] = text
         rows.append(cells)
     return (*headers, *named), rows
 

@@ -86,14 +86,13 @@ def judge_inputs(
         elif not vendor.required:
             warnings["OPTIONAL_VENDOR_MISSING"] += 1
         elif must_be_there:
-            outcome.failure, outcome.stage = (
-                "REQUIRED_VENDOR_MISSING",
-                "FETCH_INPUTS",
-            )
+            outcome.failure = "REQUIRED_VENDOR_MISSING"
+            outcome.stage = "FETCH_INPUTS"
         else:
             warnings["REQUIRED_VENDOR_MISSING"] += 1
     if without_map and outcome.failure is None:
-        outcome.failure, outcome.stage = "missing_sku_map", "FETCH_INPUTS"
+        outcome.failure = "missing_sku_map"
+        outcome.stage = "FETCH_INPUTS"
 
 
 def must_have_rows(config: Any, vendor_id: str) -> bool:
@@ -130,10 +129,8 @@ def judge_vendors(
         lines = ["vendor_id,row_number,error_codes,raw", *rejected]
         outcome.invalid_rows = ("\n".join(lines) + "\n").encode()
     if outcome.fault_codes:
-        outcome.failure, outcome.stage = (
-            next(iter(outcome.fault_codes.values())),
-            "NORMALIZE",
-        )
+        outcome.failure = next(iter(outcome.fault_codes.values()))
+        outcome.stage = "NORMALIZE"
 
 
 def normalized_csv(vendor: Vendor) -> bytes:
@@ -157,15 +154,15 @@ def text_of(offer: Offer, column: str, *, places: int) -> str:
     if column in MONEY:
         if places == 2:
             return cents_text(Fraction(value, 10_000))
-        whole, rest = divmod(value, 10_000)
-        fraction = f"{rest:04}"
+        whole, remainder = divmod(value, 10_000)
+        fraction = f"{remainder:04}"
         return f"{whole}.{fraction[:2]}{fraction[2:].rstrip('0')}"
     return str(value)
 
 
 def cents_text(value: Fraction) -> str:
-    whole, rest = divmod(int(to_multiple(value, CENT, "nearest") * 100), 100)
-    return f"{whole}.{rest:02}"
+    whole, cents = divmod(int(to_multiple(value, CENT, "nearest") * 100), 100)
+    return f"{whole}.{cents:02}"
 
 
 def merge(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Any
 
@@ -43,14 +44,13 @@ def explained(
     offers = [*competing, *aside]
     best = competing[0] if competing else None
     price = None if best is None else selling_price(config, best)
-    feed_row, reason = None, "refused" if not offers else "left_out"
+    feed_row = None
+    reason = "refused" if not offers else "left_out"
     if best is not None:
         reason = "unpriced"
     if best is not None and price is not None:
-        feed_row, reason = (
-            feed_cells(config, merged_cells(config, best, price)),
-            None,
-        )
+        feed_row = feed_cells(config, merged_cells(config, best, price))
+        reason = None
     refused = sorted(
         (vendor.vendor_id, number, ";".join(codes))
         for vendor in vendors
@@ -116,16 +116,22 @@ def lost_on(config: Any, offer: Offer, best: Offer) -> str:
         "row_order",
     ]
     pairs = zip(names, rank(config, offer), rank(config, best), strict=True)
-    return next(name for name, own, winners in pairs if own != winners)
+    return next(
+        name for name, offer_values, winners in pairs if offer_values != winners
+    )
 
 
-def price_steps(config: Any, offer: Offer) -> list[dict[str, Any]] | None:
-    pricing, steps = config.pricing, []
-    before: str | None = None
+@dataclass
+class Steps:
+    """The steps to a price, and the value behind the last of them."""
 
-    def step(name: str, operand: str | None, value: Fraction) -> None:
-        nonlocal before
-        steps.append(
+    steps: list[dict[str, Any]] = field(default_factory=list)
+    value: Fraction = Fraction(0)
+
+    def step(self, name: str, operand: str | None, value: Fraction) -> None:
+        before = exact(self.value) if self.steps else None
+        self.value = value
+        self.steps.append(
             {
                 "step": name,
                 "operand": operand,
@@ -133,51 +139,66 @@ def price_steps(config: Any, offer: Offer) -> list[dict[str, Any]] | None:
                 "after": exact(value),
             }
         )
-        before = exact(value)
 
-    cost, own = amount(offer, "cost"), amount(offer, "price")
-    flat, least = shipping(config, offer), least_price(config, offer)
-    rule = price_rule(config, offer)
-    if rule is not None and rule.fixed_price is not None:
-        value = Fraction(rule.fixed_price)
-        step("fixed_price", exact(value), value)
-    elif cost is not None:
-        value = cost
-        step("cost", exact(cost), value)
-        value += flat
-        step("shipping_handling", exact(flat), value)
-        if rule is not None and rule.markup is not None:
-            value += Fraction(rule.markup)
-            step("markup", exact(Fraction(rule.markup)), value)
-        else:
-            margin = (
-                pricing.base_margin_pct if rule is None else rule.margin_pct
-            )
-            value *= 1 + Fraction(margin)
-            step("margin", f"{margin:f}", value)
-    elif own is not None:
-        value = own
-        step("own_price", exact(own), value)
-    else:
+
+def price_steps(config: Any, offer: Offer) -> list[dict[str, Any]] | None:
+    pricing = config.pricing
+    steps = raw_price(config, offer)
+    if steps is None:
         return None
-    value = max(value, least)
-    step("min_price", exact(least), value)
+    least = least_price(config, offer)
+    steps.step("min_price", exact(least), max(steps.value, least))
     rounding = pricing.rounding
-    value = to_multiple(value, Fraction(rounding.increment), rounding.mode)
-    step("rounding", f"{rounding.mode} {rounding.increment:f}", value)
-    value = max(value, least)
-    step("min_price_again", exact(least), value)
+    rounded = to_multiple(
+        steps.value, Fraction(rounding.increment), rounding.mode
+    )
+    steps.step("rounding", f"{rounding.mode} {rounding.increment:f}", rounded)
+    steps.step("min_price_again", exact(least), max(steps.value, least))
     map_price = (
         amount(offer, "map_price") if pricing.map_policy.enforce else None
     )
-    value = max(value, map_price or Fraction(0))
-    step("map_price", None if map_price is None else exact(map_price), value)
-    cents = to_multiple(value, CENT, "nearest")
+    steps.step(
+        "map_price",
+        None if map_price is None else exact(map_price),
+        max(steps.value, map_price or Fraction(0)),
+    )
+    cents = to_multiple(steps.value, CENT, "nearest")
     if cents < max(least, map_price or Fraction(0)):
-        cents = to_multiple(value, CENT, "up")
-    step("cents", None, cents)
+        cents = to_multiple(steps.value, CENT, "up")
+    steps.step("cents", None, cents)
     if pricing.ending is not None and cents:
-        step("ending", f"{pricing.ending:.2f}", ended(config, cents))
+        steps.step("ending", f"{pricing.ending:.2f}", ended(config, cents))
+    return steps.steps
+
+
+def raw_price(config: Any, offer: Offer) -> Steps | None:
+    """Return the steps up to the price that no limit has changed yet."""
+    steps = Steps()
+    cost = amount(offer, "cost")
+    offer_price = amount(offer, "price")
+    flat = shipping(config, offer)
+    rule = price_rule(config, offer)
+    if rule is not None and rule.fixed_price is not None:
+        fixed = Fraction(rule.fixed_price)
+        steps.step("fixed_price", exact(fixed), fixed)
+    elif cost is not None:
+        steps.step("cost", exact(cost), cost)
+        steps.step("shipping_handling", exact(flat), steps.value + flat)
+        if rule is not None and rule.markup is not None:
+            markup = Fraction(rule.markup)
+            steps.step("markup", exact(markup), steps.value + markup)
+        else:
+            margin = (
+                config.pricing.base_margin_pct
+                if rule is None
+                else rule.margin_pct
+            )
+            marked_up = steps.value * (1 + Fraction(margin))
+            steps.step("margin", f"{margin:f}", marked_up)
+    elif offer_price is not None:
+        steps.step("own_price", exact(offer_price), offer_price)
+    else:
+        return None
     return steps
 
 

@@ -58,7 +58,7 @@ class Outcome:
     left_out: list[str] = field(default_factory=list)
 
 
-def read(  # noqa: C901 - one rule after the other
+def read(
     file: File, gives: tuple[str, ...], deleted: dict[str, Any] | None
 ) -> None:
     """Read a file's records, and judge each."""
@@ -70,14 +70,11 @@ def read(  # noqa: C901 - one rule after the other
         if not any(cell.strip() for cell in record):
             continue
         by_header = dict(zip(header, record, strict=False))
-        if deleted is not None and deleted["column"] in header:
-            cell = by_header.get(deleted["column"], "").strip()
-            words = [word.casefold() for word in deleted["is"]]
-            if cell.casefold() in words:
-                file.skipped += 1
-                if by_header.get("sku", "").strip():
-                    file.deleted.append(by_header["sku"].strip())
-                continue
+        if deletes(by_header, header, deleted):
+            file.skipped += 1
+            if by_header.get("sku", "").strip():
+                file.deleted.append(by_header["sku"].strip())
+            continue
         file.total += 1
         row = Row(file.name, number, {})
         if len(record) != len(header):
@@ -87,22 +84,8 @@ def read(  # noqa: C901 - one rule after the other
         codes = set()
         for column in COLUMNS:
             cell = by_header.get(column, "").strip() if column in gives else ""
-            value: Any = cell or None
-            if column == "quantity_available":
-                if column not in gives:
-                    value = 0
-                elif value is None:
-                    codes.add("missing_quantity")
-                elif cell.isdigit():
-                    value = int(cell)
-                else:
-                    codes.add("invalid_quantity")
-            if column == "cost" and value is not None:
-                if cell.isdigit():
-                    value = f"{int(cell)}.00"
-                else:
-                    codes.add("invalid_decimal")
-            row.cells[column] = value
+            row.cells[column], code = cell_value(column, cell, gives)
+            codes |= {code} - {None}
         row.own_sku = row.cells["sku"] or ""
         if not row.own_sku:
             codes.add("missing_sku")
@@ -110,6 +93,35 @@ def read(  # noqa: C901 - one rule after the other
             file.refused.append((row, ";".join(sorted(codes))))
         else:
             file.rows.append(row)
+
+
+def deletes(
+    by_header: dict[str, str], header: list[str], deleted: dict[str, Any] | None
+) -> bool:
+    """Return True if a record of changes deletes its SKU."""
+    if deleted is None or deleted["column"] not in header:
+        return False
+    cell = by_header.get(deleted["column"], "").strip()
+    return cell.casefold() in [word.casefold() for word in deleted["is"]]
+
+
+def cell_value(
+    column: str, cell: str, gives: tuple[str, ...]
+) -> tuple[Any, str | None]:
+    """Return a cell's value, and the code of what is wrong with the cell."""
+    if column == "quantity_available":
+        if column not in gives:
+            return 0, None
+        if not cell:
+            return None, "missing_quantity"
+        if not cell.isdigit():
+            return cell, "invalid_quantity"
+        return int(cell), None
+    if column == "cost" and cell:
+        if not cell.isdigit():
+            return cell, "invalid_decimal"
+        return f"{int(cell)}.00", None
+    return cell or None, None
 
 
 def change(files: list[File]) -> None:
@@ -151,20 +163,20 @@ def join_duplicates(
                 staying.append(row)
         elif row is group[0]:
             if policy == "sum":
-                total = sum(one.cells["quantity_available"] for one in group)
+                total = sum(row.cells["quantity_available"] for row in group)
                 row.cells["quantity_available"] = min(total, LARGEST)
             staying.append(row)
     return staying, refused, len(rows) - len(staying) - len(refused)
 
 
-def combine(  # noqa: C901 - one step after the other
+def combine(
     files: list[File],
     vendor: dict[str, Any],
     sku_map: dict[str, str] | None = None,
 ) -> Outcome:
     """Return what becomes of a vendor's files, given in reading order."""
     outcome = Outcome()
-    given = {
+    given_columns = {
         column
         for part in vendor["parts"]
         if part["gives"] != "rows"
@@ -173,41 +185,88 @@ def combine(  # noqa: C901 - one step after the other
     sections = [{"part_id": None, "gives": "rows", **vendor}, *vendor["parts"]]
     standing: dict[str | None, list[File]] = {}
     for section in sections:
-        own = [file for file in files if file.part == section["part_id"]]
-        if section["gives"] == "rows":
-            columns = tuple(name for name in COLUMNS if name not in given)
-        else:
-            columns = ("sku", *section["gives"])
-        changes = section.get("changes")
-        for file in own:
-            read(file, columns, (changes or {}).get("deleted"))
-            if file.kind == "full" and not file.total:
-                raise TroubleError("no_rows_parsed")
-        change(own)
-        if changes:
-            policy = section.get("duplicate_skus", "refuse")
-            if section["gives"] == "rows":
-                policy = vendor["duplicate_skus"]
-            for file in own:
-                file.rows, refused, file.duplicates = join_duplicates(
-                    file.rows, policy, "own"
-                )
-                file.refused += [(row, "duplicate_sku") for row in refused]
-        if own:
-            standing[section["part_id"]] = own
-    base_sections = [one for one in sections if one["gives"] == "rows"]
+        part_files = [file for file in files if file.part == section["part_id"]]
+        # Every file of base rows has the vendor's policy for duplicates, those of parts too.
+        ruling = vendor if section["gives"] == "rows" else section
+        policy = ruling.get("duplicate_skus", "refuse")
+        read_section(section, part_files, given_columns, policy)
+        if part_files:
+            standing[section["part_id"]] = part_files
+    base_sections = [
+        section for section in sections if section["gives"] == "rows"
+    ]
     base_files = [
         file
         for section in base_sections
         for file in standing.get(section["part_id"], [])
     ]
     base = [row for file in base_files for row in file.rows]
+    base, unmatched = give_parts(base, sections, standing, outcome)
+    map_skus(base, sku_map or {})
+    if vendor.get("duplicate_skus") == "refuse":
+        base = refuse_duplicates(base, base_files)
+    outcome.rows = sorted(base, key=lambda row: row.cells["sku"])
+    tell_refused(outcome, standing)
+    outcome.base = base_figures(base_files)
+    if any(section.get("changes") for section in base_sections):
+        outcome.base["replaced"] = sum(file.replaced for file in base_files)
+    if given_columns:
+        outcome.base["unmatched"] = unmatched
+    for section in base_sections[1:]:
+        if section["part_id"] in standing:
+            outcome.parts[section["part_id"]] = counted(
+                standing[section["part_id"]], section
+            )
+    return outcome
+
+
+def base_figures(base_files: list[File]) -> dict[str, int]:
+    """Count the rows of the files that have base rows."""
+    return {
+        "read": sum(file.total + file.skipped for file in base_files),
+        "skipped": sum(file.skipped for file in base_files),
+        "refused": sum(len(file.refused) for file in base_files),
+    }
+
+
+def read_section(
+    section: dict[str, Any],
+    part_files: list[File],
+    given_columns: set[str],
+    policy: str,
+) -> None:
+    """Read the files of a part, apply its changes, and join its duplicates."""
+    if section["gives"] == "rows":
+        columns = tuple(name for name in COLUMNS if name not in given_columns)
+    else:
+        columns = ("sku", *section["gives"])
+    changes = section.get("changes")
+    for file in part_files:
+        read(file, columns, (changes or {}).get("deleted"))
+        if file.kind == "full" and not file.total:
+            raise TroubleError("no_rows_parsed")
+    change(part_files)
+    if changes:
+        for file in part_files:
+            file.rows, refused, file.duplicates = join_duplicates(
+                file.rows, policy, "own"
+            )
+            file.refused += [(row, "duplicate_sku") for row in refused]
+
+
+def give_parts(
+    base: list[Row],
+    sections: list[dict[str, Any]],
+    standing: dict[str | None, list[File]],
+    outcome: Outcome,
+) -> tuple[list[Row], int]:
+    """Return the base rows with the parts' columns, and how many rows have no match."""
     unmatched = 0
     for section in sections:
         if section["gives"] == "rows" or section["part_id"] not in standing:
             continue
-        own = standing[section["part_id"]]
-        base, lost, figures = give(base, own, section)
+        part_files = standing[section["part_id"]]
+        base, lost, figures = give(base, part_files, section)
         if figures is None:
             if section.get("required", True):
                 raise TroubleError("no_rows_parsed")
@@ -216,40 +275,41 @@ def combine(  # noqa: C901 - one step after the other
             continue
         unmatched += lost
         outcome.parts[section["part_id"]] = figures
+    return base, unmatched
+
+
+def map_skus(base: list[Row], sku_map: dict[str, str]) -> None:
+    """Give the rows the merchant's SKUs."""
     for row in base:
-        mapped = (sku_map or {}).get(row.cells["sku"])
+        mapped = sku_map.get(row.cells["sku"])
         if mapped is not None:
             if row.cells["vendor_sku"] is None:
                 row.cells["vendor_sku"] = row.cells["sku"]
             row.cells["sku"] = mapped
-    if vendor.get("duplicate_skus") == "refuse":
-        base, refused, _ = join_duplicates(base, "refuse", "mapped")
-        for row in refused:
-            file = next(one for one in base_files if one.name == row.file)
-            file.refused.append((row, "duplicate_sku"))
-    outcome.rows = sorted(base, key=lambda row: row.cells["sku"])
-    for own in standing.values():
-        for file in own:
+
+
+def refuse_duplicates(base: list[Row], base_files: list[File]) -> list[Row]:
+    """Return the rows whose SKU no other row has; refuse the others."""
+    base, refused, _ = join_duplicates(base, "refuse", "mapped")
+    for row in refused:
+        file = next(
+            base_file for base_file in base_files if base_file.name == row.file
+        )
+        file.refused.append((row, "duplicate_sku"))
+    return base
+
+
+def tell_refused(
+    outcome: Outcome, standing: dict[str | None, list[File]]
+) -> None:
+    """Note the refused rows of each file, and count its rows."""
+    for part_files in standing.values():
+        for file in part_files:
             refused_rows = sorted(file.refused, key=lambda pair: pair[0].number)
             outcome.refused += [
                 (file.name, row.number, codes) for row, codes in refused_rows
             ]
             outcome.total_rows += file.total
-    outcome.base = {
-        "read": sum(file.total + file.skipped for file in base_files),
-        "skipped": sum(file.skipped for file in base_files),
-        "refused": sum(len(file.refused) for file in base_files),
-    }
-    if any(section.get("changes") for section in base_sections):
-        outcome.base["replaced"] = sum(file.replaced for file in base_files)
-    if given:
-        outcome.base["unmatched"] = unmatched
-    for section in base_sections[1:]:
-        if section["part_id"] in standing:
-            outcome.parts[section["part_id"]] = counted(
-                standing[section["part_id"]], section
-            )
-    return outcome
 
 
 def counted(files: list[File], section: dict[str, Any]) -> dict[str, int]:
@@ -272,10 +332,10 @@ def give(
     policy = section.get("duplicate_skus", "refuse")
     rows, refused, set_aside = join_duplicates(rows, policy, "own")
     for row in refused:
-        file = next(one for one in files if one.name == row.file)
+        file = next(file for file in files if file.name == row.file)
         file.refused.append((row, "duplicate_sku"))
     by_key = {row.own_sku: row for row in rows}
-    used = set()
+    used_skus = set()
     staying = []
     for row in base:
         match = by_key.get(row.cells[section.get("key", "sku")] or "")
@@ -286,7 +346,7 @@ def give(
             continue
         staying.append(row)
         if match is not None:
-            used.add(match.own_sku)
+            used_skus.add(match.own_sku)
         for column in section["gives"]:
             if match is not None:
                 row.cells[column] = match.cells[column]
@@ -294,7 +354,7 @@ def give(
                 row.cells[column] = (
                     0 if column == "quantity_available" else None
                 )
-    matched_any = used or [
+    matched_any = used_skus or [
         row
         for row in base
         if (row.cells[section.get("key", "sku")] or "") in by_key
@@ -303,6 +363,6 @@ def give(
         return base, 0, None
     figures = counted(files, section)
     figures["duplicates"] = set_aside + sum(file.duplicates for file in files)
-    figures["used"] = len(used)
-    figures["unused"] = len(rows) - len(used)
+    figures["used"] = len(used_skus)
+    figures["unused"] = len(rows) - len(used_skus)
     return staying, len(base) - len(staying), figures

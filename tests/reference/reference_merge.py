@@ -37,11 +37,11 @@ def rank(config: Any, offer: Offer) -> tuple[Any, ...]:
         "highest_quantity": -offer["quantity_available"],
     }
     can_be_priced = has_price(config, offer)
-    wanted = tuple(best_offer.sort_by) or (
+    names = tuple(best_offer.sort_by) or (
         "in_stock_desc",
         "lowest_landed_cost",
     )
-    named = tuple(criteria[name] for name in wanted)
+    named = tuple(criteria[name] for name in names)
     return (not can_be_priced, *named, offer["vendor_id"], offer["row_number"])
 
 
@@ -60,9 +60,9 @@ def winners(config: Any, offers: Sequence[Offer]) -> list[Offer]:
 def to_multiple(value: Fraction, unit: Fraction, mode: str) -> Fraction:
     count = value / unit
     whole = count.numerator // count.denominator
-    rest = count - whole
-    if (mode == "up" and rest > 0) or (
-        mode == "nearest" and rest >= Fraction(1, 2)
+    remainder = count - whole
+    if (mode == "up" and remainder > 0) or (
+        mode == "nearest" and remainder >= Fraction(1, 2)
     ):
         whole += 1
     return whole * unit
@@ -70,12 +70,12 @@ def to_multiple(value: Fraction, unit: Fraction, mode: str) -> Fraction:
 
 def selling_price(config: Any, offer: Offer) -> Fraction | None:
     """Return the price in whole cents; None where the sku is unpriced."""
-    pricing, rule = config.pricing, price_rule(config, offer)
-    cost, own_price = amount(offer, "cost"), amount(offer, "price")
-    margin, min_price = (
-        Fraction(pricing.base_margin_pct),
-        least_price(config, offer),
-    )
+    pricing = config.pricing
+    rule = price_rule(config, offer)
+    cost = amount(offer, "cost")
+    own_price = amount(offer, "price")
+    margin = Fraction(pricing.base_margin_pct)
+    min_price = least_price(config, offer)
     if not has_price(config, offer):
         return None
     if rule is not None and rule.fixed_price is not None:
@@ -115,17 +115,21 @@ def ended(config: Any, price: Fraction) -> Fraction:
 def shipping(config: Any, offer: Offer) -> Fraction:
     """Return the flat amount of the offer's vendor, in the tenant's currency."""
     (vendor,) = (
-        each for each in config.vendors if each.vendor_id == offer["vendor_id"]
+        vendor
+        for vendor in config.vendors
+        if vendor.vendor_id == offer["vendor_id"]
     )
     if vendor.shipping_handling_flat is None:
         return Fraction(config.pricing.shipping_handling_flat)
-    own = Fraction(vendor.shipping_handling_flat)
+    flat = Fraction(vendor.shipping_handling_flat)
     if vendor.currency not in (None, config.default_currency):
-        own *= Fraction(config.exchange_rates[vendor.currency])
-    return to_multiple(own, Fraction(1, 10_000), "nearest")
+        flat *= Fraction(config.exchange_rates[vendor.currency])
+    return to_multiple(flat, Fraction(1, 10_000), "nearest")
 
 
 def least_price(config: Any, offer: Offer) -> Fraction:
     rule = price_rule(config, offer)
-    own = None if rule is None else rule.min_price
-    return Fraction(config.pricing.min_price if own is None else own)
+    rule_minimum = None if rule is None else rule.min_price
+    return Fraction(
+        config.pricing.min_price if rule_minimum is None else rule_minimum
+    )

@@ -91,7 +91,8 @@ def read_vendor(
             else find_columns(config, vendor, headers, result)
         )
     except FeedFaultError as fault:
-        result.outcome, result.fault = "failed", fault.args[0]
+        result.outcome = "failed"
+        result.fault = fault.args[0]
         return result
     if result.outcome == "left_out" or positions is None or headers is None:
         return result
@@ -135,7 +136,8 @@ def refuse_repeated(
     counts = Counter(offer["sku"] for offer in result.offers)
     for offer in [offer for offer in result.offers if counts[offer["sku"]] > 1]:
         result.offers.remove(offer)
-        number, record = offer["row_number"], records[offer["row_number"]]
+        number = offer["row_number"]
+        record = records[offer["row_number"]]
         value = cut(record[positions["sku"][0]]) if "sku" in positions else None
         row_data = shown_cells(headers, record, places_of(positions))
         code = "duplicate_sku"
@@ -181,8 +183,8 @@ def read_feed(
         raise FeedFaultError("invalid_input") from error
     if parser.columns is not None:
         return list(parser.columns), records, 1
-    header, rest = split_header(records)
-    return header, rest, 2
+    header, rows = split_header(records)
+    return header, rows, 2
 
 
 def places_of(positions: Mapping[str, list[int]]) -> set[int]:
@@ -225,20 +227,20 @@ def find_columns(
     plain = [
         source.strip() for source in mapped.values() if isinstance(source, str)
     ]
-    wanted: dict[str, list[str]] = {}
+    headers_by_column: dict[str, list[str]] = {}
     for column in CANONICAL:
         if column == "vendor_id":
             continue
         if column in mapped:
-            wanted[column] = headers_of(mapped[column])
+            headers_by_column[column] = headers_of(mapped[column])
         elif column not in plain:
-            wanted[column] = [column]
+            headers_by_column[column] = [column]
     missing = [
         column
         for column in CANONICAL
         if (column in mapped or column in REQUIRED)
         and is_missing(
-            wanted.get(column),
+            headers_by_column.get(column),
             names,
             has_default=column in vendor.parser.defaults,
         )
@@ -252,12 +254,14 @@ def find_columns(
     if any(c in REQUIRED and c not in vendor.parser.defaults for c in missing):
         result.outcome = "left_out"
         return {}
-    every = [header for headers in wanted.values() for header in headers]
+    every = [
+        header for headers in headers_by_column.values() for header in headers
+    ]
     if any(names.count(header) > 1 for header in every + skipped):
         raise FeedFaultError("invalid_input")
     return {
         column: [names.index(header) for header in headers]
-        for column, headers in wanted.items()
+        for column, headers in headers_by_column.items()
         if all(header in names for header in headers)
     }
 
@@ -276,14 +280,14 @@ def headers_of(source: Any) -> list[str]:
     """Return the headers of an entry of column_map, that of a factor last."""
     if isinstance(source, str):
         return [source.strip()]
-    said = source.model_dump(mode="json")
+    options = source.model_dump(mode="json")
     for form in ("join", "sum", "first"):
-        if form in said:
-            return list(said[form])
-    factors = [said.get("times"), said.get("divided_by")]
+        if form in options:
+            return list(options[form])
+    factors = [options.get("times"), options.get("divided_by")]
     return [
-        said["column"],
-        *(each for each in factors if isinstance(each, str)),
+        options["column"],
+        *(factor for factor in factors if isinstance(factor, str)),
     ]
 
 
@@ -296,12 +300,12 @@ def shown_cells(
 ) -> dict[str, str]:
     """Return the mapped columns, and others as far as there are no more than 50 in all."""
     room = 50 - len(mapped)
-    shown = {}
+    cells = {}
     for place, (header, cell) in enumerate(zip(headers, record, strict=True)):
         if place in mapped or room > 0:
-            shown[header] = cut(cell)
+            cells[header] = cut(cell)
             room -= place not in mapped
-    return shown
+    return cells
 
 
 def read_row(
@@ -316,12 +320,7 @@ def read_row(
     result: Vendor,
 ) -> None:
     if len(record) != len(headers):
-        shown = [cut(cell) for cell in record[:50]]
-        entry = Entry(
-            "column_count", vendor.vendor_id, number, None, None, shown
-        )
-        result.entries.append(entry)
-        result.rejects.append((number, ["column_count"], record))
+        refuse_record(vendor, number, record, result)
         return
     rate = None
     if vendor.currency not in (None, config.default_currency):
@@ -356,3 +355,15 @@ def read_row(
         offer["vendor_sku"] = offer["vendor_sku"] or offer["sku"]
         offer["sku"] = skus[offer["sku"]]
     result.offers.append(offer)
+
+
+def refuse_record(
+    vendor: Any, number: int, record: list[str], result: Vendor
+) -> None:
+    """Refuse a record that has more or fewer cells than the header."""
+    first_cells = [cut(cell) for cell in record[:50]]
+    entry = Entry(
+        "column_count", vendor.vendor_id, number, None, None, first_cells
+    )
+    result.entries.append(entry)
+    result.rejects.append((number, ["column_count"], record))

@@ -18,20 +18,20 @@ def made(config: Any, vendor: Vendor) -> list[Offer]:
 
     Those of a vendor that is left out are told of, too; nothing here knows that it is.
     """
-    own = config.vendor(vendor.vendor_id)
+    own_config = config.vendor(vendor.vendor_id)
     by_sku: dict[str, list[Offer]] = defaultdict(list)
     for offer in sorted(vendor.offers, key=lambda offer: offer["row_number"]):
         by_sku[offer["sku"]].append(
             dict(offer, fed=offer["quantity_available"], out=None)
         )
     for rows in by_sku.values():
-        kept = {"first": rows[0], "sum": rows[0], "last": rows[-1]}.get(
-            own.duplicate_skus
+        winner = {"first": rows[0], "sum": rows[0], "last": rows[-1]}.get(
+            own_config.duplicate_skus
         )
-        if own.duplicate_skus == "sum":
-            kept["fed"] = min(sum(row["fed"] for row in rows), MOST)
-        for row in rows if kept is not None else []:
-            row["out"] = None if row is kept else "duplicate_skus"
+        if own_config.duplicate_skus == "sum":
+            winner["fed"] = min(sum(row["fed"] for row in rows), MOST)
+        for row in rows if winner is not None else []:
+            row["out"] = None if row is winner else "duplicate_skus"
     offers = [offer for rows in by_sku.values() for offer in rows]
     for offer in offers:
         index = None if offer["out"] else rule_of(config, offer)
@@ -39,16 +39,16 @@ def made(config: Any, vendor: Vendor) -> list[Offer]:
         if index is not None and config.pricing.rules[index].leave_out:
             offer["out"] = "left_out"
         offer["quantity_available"] = in_stock(
-            own.stock or config.stock, offer["fed"]
+            own_config.stock or config.stock, offer["fed"]
         )
     return offers
 
 
 def in_stock(stock: Any, quantity: int) -> int:
-    left = max(quantity - stock.hold_back, 0) * stock.pct // 100
-    if left < stock.zero_below:
-        left = 0
-    return left if stock.cap is None else min(left, stock.cap)
+    remaining = max(quantity - stock.hold_back, 0) * stock.pct // 100
+    if remaining < stock.zero_below:
+        remaining = 0
+    return remaining if stock.cap is None else min(remaining, stock.cap)
 
 
 def rule_of(config: Any, offer: Offer) -> int | None:
@@ -66,7 +66,9 @@ def meets(when: Any, offer: Offer) -> bool:
         (when.vendors, lambda: offer["vendor_id"] in when.vendors),
         (
             when.brands,
-            lambda: brand in [each.strip().casefold() for each in when.brands],
+            lambda: (
+                brand in [brand.strip().casefold() for brand in when.brands]
+            ),
         ),
         (when.conditions, lambda: offer["condition"] in when.conditions),
         (
@@ -78,7 +80,7 @@ def meets(when: Any, offer: Offer) -> bool:
             lambda: cost is not None and cost < Fraction(when.cost_below),
         ),
     ]
-    return all(holds() for wanted, holds in checks if wanted is not None)
+    return all(holds() for value, holds in checks if value is not None)
 
 
 def price_rule(config: Any, offer: Offer) -> Any:

@@ -83,17 +83,10 @@ def run_engine(
 ) -> EngineRun:
     """Take a run through all its steps; rows go from step to step as work files."""
     present = [v for v in config.vendors if feeds.get(v.vendor_id) is not None]
-    sizes = {name: len(data) for name, data in sku_maps.items()}
     verdict = judge_inputs(
         config,
         config.vendors,
-        {
-            v.vendor_id: VendorInput.of_one(
-                len(feeds[v.vendor_id] or b""),
-                sku_map_size=sizes.get(v.vendor_id),
-            )
-            for v in present
-        },
+        {v.vendor_id: input_of(v, feeds, sku_maps) for v in present},
         requested_at=requested_at,
         locations={
             v.vendor_id: f"feeds of {v.vendor_id}/" for v in config.vendors
@@ -111,18 +104,33 @@ def run_engine(
         written = Written()
         in_memory = normalize_vendors(
             config,
-            [feed_of(one, feeds, sku_maps) for one in present],
+            [feed_of(vendor_id, feeds, sku_maps) for vendor_id in present],
             requested_at=requested_at,
             sink=written,
             hands_over=True,
             limits=limits,
         )
-        run.normalized = [through_work_file(one, written) for one in in_memory]
+        run.normalized = [
+            through_work_file(vendor, written) for vendor in in_memory
+        ]
         run.outcome.normalized = written.csv
         tell_normalized(run)
         tell_merged(config, run, verdict.warnings)
     tell_failure(run)
     return run
+
+
+def input_of(
+    vendor: VendorConfig,
+    feeds: Mapping[str, bytes | None],
+    sku_maps: Mapping[str, bytes],
+) -> VendorInput:
+    """Return the sizes of what a vendor has uploaded."""
+    vendor_id = vendor.vendor_id
+    map_size = len(sku_maps[vendor_id]) if vendor_id in sku_maps else None
+    return VendorInput.of_one(
+        len(feeds[vendor_id] or b""), sku_map_size=map_size
+    )
 
 
 def feed_of(
@@ -150,16 +158,16 @@ def through_work_file(
 
 def tell_normalized(run: EngineRun) -> None:
     outcome = run.outcome
-    for one in run.normalized:
-        run.warnings += tuple(one.warnings)
-        outcome.entries.extend(entry_of(entry) for entry in entries_of(one))
-        outcome.valid_rows[one.vendor_id] = one.valid_rows
-        outcome.total_rows += one.total_rows
-        if one.fault is not None:
-            run.faults += (one.fault,)
-            outcome.fault_codes[one.vendor_id] = one.fault.error_code
+    for vendor in run.normalized:
+        run.warnings += tuple(vendor.warnings)
+        outcome.entries.extend(entry_of(entry) for entry in entries_of(vendor))
+        outcome.valid_rows[vendor.vendor_id] = vendor.valid_rows
+        outcome.total_rows += vendor.total_rows
+        if vendor.fault is not None:
+            run.faults += (vendor.fault,)
+            outcome.fault_codes[vendor.vendor_id] = vendor.fault.error_code
     outcome.invalid_rows = whole(invalid_rows_chunks(run.normalized))
-    if not any(one.invalid_rows for one in run.normalized):
+    if not any(vendor.invalid_rows for vendor in run.normalized):
         outcome.invalid_rows = b""
 
 
@@ -182,11 +190,9 @@ def tell_merged(
     if run.failure is not None:
         return
     merged = merge_vendors(config, run.normalized, warnings=warnings)
-    run.failure, run.faults, run.warnings = (
-        merged.failure,
-        merged.faults,
-        merged.warnings,
-    )
+    run.failure = merged.failure
+    run.faults = merged.faults
+    run.warnings = merged.warnings
     run.outcome.warnings = dict(
         Counter(entry.error_code for entry in merged.warnings)
     )
@@ -200,10 +206,8 @@ def tell_merged(
 def tell_failure(run: EngineRun) -> None:
     outcome = run.outcome
     if run.failure is not None:
-        outcome.failure, outcome.stage = (
-            run.failure.error_code,
-            str(run.failure.stage),
-        )
+        outcome.failure = run.failure.error_code
+        outcome.stage = str(run.failure.stage)
     if not outcome.warnings:
         for entry in run.warnings:
             count = outcome.warnings.get(entry.error_code, 0)

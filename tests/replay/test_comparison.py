@@ -25,11 +25,13 @@ def plainly(run: bytes, here: bytes) -> Difference | None:
                 None if line is None else line.decode(errors="backslashreplace")
                 for line in pair
             ]
-            told = [
+            lines = [
                 None if line is None else line.removesuffix("\n")
                 for line in whole
             ]
-            return Difference(number, *(told if told[0] != told[1] else whole))
+            return Difference(
+                number, *(lines if lines[0] != lines[1] else whole)
+            )
     return None
 
 
@@ -43,24 +45,22 @@ def test_the_first_line_that_differs_is_found(seed: int) -> None:
         run = "\n".join(lines).encode()
         here = bytearray(run)
         if rng.random() < 0.8:
-            where = rng.randrange(len(here) + 1)
-            here[where : where + rng.randrange(2)] = rng.choice(
+            place = rng.randrange(len(here) + 1)
+            here[place : place + rng.randrange(2)] = rng.choice(
                 [b"", b"x", b"\n", b"y\nz"]
             )
-        found = first_differing_line(io.BytesIO(run), io.BytesIO(here))
-        assert found == plainly(run, bytes(here)), (run, here)
+        difference = first_differing_line(io.BytesIO(run), io.BytesIO(here))
+        assert difference == plainly(run, bytes(here)), (run, here)
 
 
 def test_of_a_long_line_what_is_around_the_difference_is_told() -> None:
-    run, here = (
-        b"a" * 10_000 + b"X" + b"b" * 10_000,
-        b"a" * 10_000 + b"Y" + b"b" * 10_000,
-    )
-    found = first_differing_line(
+    run = b"a" * 10_000 + b"X" + b"b" * 10_000
+    here = b"a" * 10_000 + b"Y" + b"b" * 10_000
+    difference = first_differing_line(
         io.BytesIO(b"h\n" + run), io.BytesIO(b"h\n" + here)
     )
-    assert found is not None
-    assert found == Difference(
+    assert difference is not None
+    assert difference == Difference(
         2,
         "…" + "a" * 500 + "X" + "b" * 499 + "…",
         "…" + "a" * 500 + "Y" + "b" * 499 + "…",
@@ -89,10 +89,11 @@ def test_of_parquet_the_first_row_that_differs_is_told(
 
 
 def test_of_parquet_other_columns_are_its_first_line() -> None:
-    run, here = pa.table({"sku": ["A"]}), pa.table({"SKU": ["A"]})
-    found = first_differing_row(parquet_of(run), parquet_of(here))
-    assert found is not None
-    assert (found.line, found.run, found.here) == (
+    run = pa.table({"sku": ["A"]})
+    here = pa.table({"SKU": ["A"]})
+    difference = first_differing_row(parquet_of(run), parquet_of(here))
+    assert difference is not None
+    assert (difference.line, difference.run, difference.here) == (
         *(1, "sku: string"),
         "SKU: string",
     )
@@ -100,6 +101,6 @@ def test_of_parquet_other_columns_are_its_first_line() -> None:
 
 def test_the_same_rows_in_other_bytes_are_the_same_rows() -> None:
     rows = pa.table({"sku": ["A", "B"]})
-    other = parquet_of(rows, compression="gzip")
-    assert other != parquet_of(rows)
-    assert first_differing_row(parquet_of(rows), other) is None
+    other_file = parquet_of(rows, compression="gzip")
+    assert other_file != parquet_of(rows)
+    assert first_differing_row(parquet_of(rows), other_file) is None

@@ -41,12 +41,12 @@ class Artifacts:
             pins(None, "delta", "delta-1"),
             pins("stock", "full", "stock.csv"),
         ]
-        own = {
+        first_file = {
             name: value
             for name, value in files[0].items()
             if name not in ("part_id", "kind")
         }
-        entry = {"status": "found", **own, "files": files}
+        entry = {"status": "found", **first_file, "files": files}
         return InputManifest.model_validate({"vendors": {"acme": entry}})
 
     def file(self, name: str, sha256: str | None = None) -> InputFile:
@@ -55,8 +55,10 @@ class Artifacts:
 
 def feed_of(config: TenantConfig) -> list[tuple[Any, ...]]:
     inputs = ReplayInputs(Artifacts(), config)  # type: ignore[arg-type]
-    found = inputs.found()["acme"]
-    assert [file.uploaded_at for file in found.files] == [AT] * len(found.files)
+    vendor_input = inputs.found()["acme"]
+    assert [file.uploaded_at for file in vendor_input.files] == [AT] * len(
+        vendor_input.files
+    )
     states = {"acme": VendorState(VendorStatus.FOUND)}
     (feed,) = inputs.feeds(InputVerdict(states=states))
     return [

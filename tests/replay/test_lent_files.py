@@ -22,16 +22,16 @@ from support.run_world import World
 
 def assert_proved(world: ClientWorld, run_id: str) -> None:
     """Assert that a replay gives the same bytes."""
-    told = world.relay("runs", "verify", run_id, "--json")
-    assert told.exit_code == 0, told.output
-    assert json.loads(told.stdout)["same"]
+    result = world.relay("runs", "verify", run_id, "--json")
+    assert result.exit_code == 0, result.output
+    assert json.loads(result.stdout)["same"]
 
 
 def file_of_row(world: ClientWorld, run_id: str, sku: str) -> str:
     """Return the file that the winner of a SKU is in."""
-    told = world.relay("runs", "explain", run_id, sku, "--json")
-    assert told.exit_code == 0, told.output
-    return str(json.loads(told.stdout)["winner"]["file"])
+    result = world.relay("runs", "explain", run_id, sku, "--json")
+    assert result.exit_code == 0, result.output
+    return str(json.loads(result.stdout)["winner"]["file"])
 
 
 def test_files_that_are_lent_on_from_run_to_run_are_read_again(

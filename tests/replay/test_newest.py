@@ -22,23 +22,23 @@ ROWS = [f"S{number:02},5,10.00" for number in range(20)]
 @pytest.fixture
 def other(runs: World) -> World:
     """A second tenant, with a published feed as the first one."""
-    other = World(runs.platform, runs.instance, "bolt")
-    for world, run_id in ((runs, RUN_ID), (other, OTHER_RUN)):
+    other_world = World(runs.platform, runs.instance, "bolt")
+    for world, run_id in ((runs, RUN_ID), (other_world, OTHER_RUN)):
         document = config_document(tenant_id=world.tenant_id)
         prefix = f"tenants/{world.tenant_id}/inbound/vendor_1/"
         document["vendors"][0]["inbound"]["s3_prefix"] = prefix
         world.platform.tenants.put(world.tenant_id, json.dumps(document))
         world.upload("vendor_1", feed(*ROWS))
         world.run(run_id)
-    return other
+    return other_world
 
 
 def verified(
     world: ClientWorld, *arguments: str, status: int
 ) -> dict[str, Any]:
-    told = world.relay("runs", "verify", "--newest", "--json", *arguments)
-    assert told.exit_code == status, told.output
-    return json.loads(told.stdout)
+    result = world.relay("runs", "verify", "--newest", "--json", *arguments)
+    assert result.exit_code == status, result.output
+    return json.loads(result.stdout)
 
 
 def replace_in_feed(world: World, old: bytes, new: bytes, run_id: str) -> None:
@@ -76,9 +76,10 @@ def test_a_difference_is_told_by_step_and_column_with_rows_and_tenants(
     )
     report = tmp_path / "proof.json"
     proofs = verified(world, "--report", str(report), status=3)
-    (found,) = proofs["differences"]
+    (difference,) = proofs["differences"]
     assert {
-        key: found[key] for key in ("step", "column", "rows", "runs", "tenants")
+        key: difference[key]
+        for key in ("step", "column", "rows", "runs", "tenants")
     } == {
         "step": "price",
         "column": "price",
@@ -86,15 +87,15 @@ def test_a_difference_is_told_by_step_and_column_with_rows_and_tenants(
         "runs": 1,
         "tenants": 1,
     }
-    assert found["example"]["run_id"] == OTHER_RUN
-    assert found["example"]["run"] == "S03,vendor_1,5,10.01"
+    assert difference["example"]["run_id"] == OTHER_RUN
+    assert difference["example"]["run"] == "S03,vendor_1,5,10.01"
     assert (
         json.loads(report.read_text("utf-8"))["differences"]
         == proofs["differences"]
     )
-    told = world.relay("runs", "verify", "--newest")
-    assert told.exit_code == 3
-    assert told.stdout.splitlines()[-1].endswith(
+    result = world.relay("runs", "verify", "--newest")
+    assert result.exit_code == 3
+    assert result.stdout.splitlines()[-1].endswith(
         "1 same, 1 different, 0 not compared"
     )
 
@@ -103,10 +104,12 @@ def test_a_report_that_cannot_be_written_is_told_before_anything_is_compared(
     world: ClientWorld, tmp_path: Path
 ) -> None:
     for place in (tmp_path, tmp_path / "gone" / "proof.json"):
-        told = world.relay("runs", "verify", "--newest", "--report", str(place))
-        assert (told.exit_code, told.stdout) == (2, "")
+        result = world.relay(
+            "runs", "verify", "--newest", "--report", str(place)
+        )
+        assert (result.exit_code, result.stdout) == (2, "")
         assert (
-            told.stderr
+            result.stderr
             == f"--report: {place} is not a file in an existing folder.\n"
         )
 
@@ -137,10 +140,10 @@ def test_an_engine_that_rounds_otherwise_is_told_by_step_column_skus_and_tenants
     # The processes that compare look for the engine where this one does.
     monkeypatch.syspath_prepend(engine.parent)
     proofs = verified(world, status=3)
-    (found,) = proofs["differences"]
-    assert (found["step"], found["column"]) == ("price", "price")
-    assert (found["rows"], found["tenants"]) == (3, 1)
-    assert (found["example"]["run_id"], proofs["same"]) == (HALVES_RUN, 1)
+    (difference,) = proofs["differences"]
+    assert (difference["step"], difference["column"]) == ("price", "price")
+    assert (difference["rows"], difference["tenants"]) == (3, 1)
+    assert (difference["example"]["run_id"], proofs["same"]) == (HALVES_RUN, 1)
 
 
 def test_where_nothing_can_be_compared_it_ends_with_2(
@@ -171,9 +174,9 @@ def test_a_budget_of_runs_is_kept(world: ClientWorld, other: World) -> None:
 def test_what_cannot_be_asked_is_one_line(
     world: ClientWorld, arguments: tuple[str, ...]
 ) -> None:
-    told = world.relay("runs", "verify", *arguments)
-    assert told.exit_code == 2
-    assert len(told.stderr.splitlines()) == 1
+    result = world.relay("runs", "verify", *arguments)
+    assert result.exit_code == 2
+    assert len(result.stderr.splitlines()) == 1
 
 
 def table(**columns: list[str]) -> pa.Table:

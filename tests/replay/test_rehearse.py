@@ -40,16 +40,16 @@ def rehearsed(
 ) -> tuple[Told, list[dict[str, Any]]]:
     """Try a config; return what was told, and its JSON."""
     file.write_text(json.dumps(document))
-    told = world.relay(
+    result = world.relay(
         "config", "rehearse", *run_ids, "--config", str(file), "--json"
     )
-    return told, json.loads(told.stdout) if told.stdout else []
+    return result, json.loads(result.stdout) if result.stdout else []
 
 
 def stored(world: ClientWorld) -> list[tuple[str, str]]:
     """Return all that the bucket holds."""
-    found = world.platform.objects.list_objects("")
-    return [(each.key, each.etag) for each in found]
+    objects = world.platform.objects.list_objects("")
+    return [(item.key, item.etag) for item in objects]
 
 
 # --- the sample tenant ----------------------------------------------------------------------------
@@ -108,14 +108,14 @@ def test_a_greater_margin_changes_the_prices_that_no_floor_holds(
     published_sample(runs)
     tried = tmp_path / "acme.yaml"
     tried.write_text(sample("0.25"))
-    told = world.relay(
+    result = world.relay(
         "config", "rehearse", FIRST, "--config", str(tried), "--json"
     )
-    assert told.exit_code == 3, told.output
-    (found,) = json.loads(told.stdout)
+    assert result.exit_code == 3, result.output
+    (rehearsal,) = json.loads(result.stdout)
     changed = above_floors(runs, Decimal("0.25"))
-    assert 0 < changed < found["own"]["record_count"]
-    changes = found["changes"]
+    assert 0 < changed < rehearsal["own"]["record_count"]
+    changes = rehearsal["changes"]
     assert (changes["changed"], changes["price_up"], changes["price_down"]) == (
         changed,
         changed,
@@ -130,7 +130,10 @@ def test_a_greater_margin_changes_the_prices_that_no_floor_holds(
         0,
         0,
     )
-    assert found["rehearsed"]["record_count"] == found["own"]["record_count"]
+    assert (
+        rehearsal["rehearsed"]["record_count"]
+        == rehearsal["own"]["record_count"]
+    )
 
 
 def test_the_guide_shows_what_is_told_of_that(
@@ -139,15 +142,15 @@ def test_the_guide_shows_what_is_told_of_that(
     published_sample(runs)
     tried = tmp_path / "acme.yaml"
     tried.write_text(sample("0.25"))
-    told = world.relay(
+    output = world.relay(
         "config", "rehearse", FIRST, "--config", str(tried)
     ).stdout
-    shown = GUIDE.partition("tenant:\n\n" + " " * 26 + "own config")[
+    example = GUIDE.partition("tenant:\n\n" + " " * 26 + "own config")[
         2
     ].partition("\n\n`--json`")[0]
-    lines = [line.strip() for line in shown.splitlines() if line.strip()][1:]
+    lines = [line.strip() for line in example.splitlines() if line.strip()][1:]
     assert len(lines) == 24
-    missing = {line for line in lines if line not in told} - {AGAINST}
+    missing = {line for line in lines if line not in output} - {AGAINST}
     assert missing == set()
 
 
@@ -160,15 +163,18 @@ def test_the_same_config_changes_nothing_and_nothing_is_stored(
     runs.store_config()
     sync(runs, FIRST, *WHOLE)
     before = stored(world)
-    told, (found,) = rehearsed(world, file, config_document(), FIRST)
-    assert told.exit_code == 0, told.output
-    assert found["own"] == found["rehearsed"]
-    assert found["same"]
-    assert (found["changes"]["unchanged"], found["changes"]["changed"]) == (
+    result, (rehearsal,) = rehearsed(world, file, config_document(), FIRST)
+    assert result.exit_code == 0, result.output
+    assert rehearsal["own"] == rehearsal["rehearsed"]
+    assert rehearsal["same"]
+    assert (
+        rehearsal["changes"]["unchanged"],
+        rehearsal["changes"]["changed"],
+    ) == (
         20,
         0,
     )
-    assert not any(guard["tripped"] for guard in found["guards"])
+    assert not any(guard["tripped"] for guard in rehearsal["guards"])
     assert stored(world) == before
 
 
@@ -179,14 +185,14 @@ def test_another_format_is_a_change_of_the_feed_and_of_nothing_else(
     runs.store_config()
     sync(runs, FIRST, *WHOLE)
     output = {**config_document()["output"], "format": format}
-    told, (found,) = rehearsed(
+    result, (rehearsal,) = rehearsed(
         world, file, config_document(output=output), FIRST
     )
-    assert (told.exit_code, found["same"]) == (3, False)
-    assert found["changes"]["unchanged"] == 20
+    assert (result.exit_code, rehearsal["same"]) == (3, False)
+    assert rehearsal["changes"]["unchanged"] == 20
     assert (
-        found["own"]["feed_sha256"]
-        != found["rehearsed"]["feed_sha256"]
+        rehearsal["own"]["feed_sha256"]
+        != rehearsal["rehearsed"]["feed_sha256"]
         is not None
     )
 
@@ -198,11 +204,11 @@ def test_another_price_of_a_channel_is_a_change(
     runs.store_config(channels=[shop])
     sync(runs, FIRST, *WHOLE)
     tried = config_document(channels=[{**shop, "price": {"flat": 1}}])
-    told, (found,) = rehearsed(world, file, tried, FIRST)
-    assert (told.exit_code, found["same"]) == (3, False)
-    assert found["own"]["channels"] == {"shop": 20}
-    assert found["rehearsed"]["channels"] == {"shop": 20}
-    assert found["changes"]["unchanged"] == 20
+    result, (rehearsal,) = rehearsed(world, file, tried, FIRST)
+    assert (result.exit_code, rehearsal["same"]) == (3, False)
+    assert rehearsal["own"]["channels"] == {"shop": 20}
+    assert rehearsal["rehearsed"]["channels"] == {"shop": 20}
+    assert rehearsal["changes"]["unchanged"] == 20
     same, _ = rehearsed(world, file, config_document(channels=[shop]), FIRST)
     assert same.exit_code == 0
 
@@ -214,11 +220,16 @@ def test_every_run_that_is_named_is_tried(
     sync(runs, FIRST, *WHOLE)
     sync(runs, SECOND, *WHOLE[:15])
     floor = config_document(pricing={"min_price": "12"})
-    told, found = rehearsed(world, file, floor, FIRST, SECOND)
-    assert told.exit_code == 3, told.output
-    counts = [(each["run_id"], each["changes"]["price_up"]) for each in found]
+    result, rehearsals = rehearsed(world, file, floor, FIRST, SECOND)
+    assert result.exit_code == 3, result.output
+    counts = [
+        (rehearsal["run_id"], rehearsal["changes"]["price_up"])
+        for rehearsal in rehearsals
+    ]
     assert counts == [(FIRST, 20), (SECOND, 15)]
-    assert [each["changes"]["baseline_run_id"] for each in found] == [
+    assert [
+        rehearsal["changes"]["baseline_run_id"] for rehearsal in rehearsals
+    ] == [
         FIRST,
         SECOND,
     ]
@@ -231,9 +242,9 @@ def test_people_are_shown_how_both_end_what_changes_and_what_the_guards_would_sa
     sync(runs, FIRST, *WHOLE)
     tripled = {"base_margin_pct": "2"}
     file.write_text(json.dumps(config_document(pricing=tripled)))
-    told = world.relay("config", "rehearse", FIRST, "--config", str(file))
-    assert told.exit_code == 3
-    lines = [line.strip() for line in told.stdout.splitlines()]
+    result = world.relay("config", "rehearse", FIRST, "--config", str(file))
+    assert result.exit_code == 3
+    lines = [line.strip() for line in result.stdout.splitlines()]
     assert lines[:4] == [
         f"run {FIRST} of acme",
         "own config  rehearsed",
@@ -259,14 +270,17 @@ def test_a_run_that_failed_is_tried_with_what_mends_it(
     lenient = config_document(
         error_policy={"max_invalid_rows": 1, "max_invalid_row_pct": 1.0}
     )
-    told, (found,) = rehearsed(world, file, lenient, SECOND)
-    assert told.exit_code == 3, told.output
-    assert (found["own"]["error_code"], found["rehearsed"]["status"]) == (
+    result, (rehearsal,) = rehearsed(world, file, lenient, SECOND)
+    assert result.exit_code == 3, result.output
+    assert (
+        rehearsal["own"]["error_code"],
+        rehearsal["rehearsed"]["status"],
+    ) == (
         "validation_errors",
         "SUCCEEDED",
     )
-    assert found["changes"]["baseline_run_id"] == FIRST
-    assert found["changes"]["removed"] == 8
+    assert rehearsal["changes"]["baseline_run_id"] == FIRST
+    assert rehearsal["changes"]["removed"] == 8
 
 
 def test_a_change_that_the_numbers_do_not_show_is_one(
@@ -274,35 +288,46 @@ def test_a_change_that_the_numbers_do_not_show_is_one(
 ) -> None:
     runs.store_config()
     sync(runs, FIRST, *WHOLE)
-    told, (found,) = rehearsed(
+    result, (rehearsal,) = rehearsed(
         world, file, config_document(output={"columns": ["sku"]}), FIRST
     )
-    assert (told.exit_code, found["same"], found["changes"]["changed"]) == (
+    assert (
+        result.exit_code,
+        rehearsal["same"],
+        rehearsal["changes"]["changed"],
+    ) == (
         3,
         False,
         0,
     )
-    assert found["own"]["feed_sha256"] != found["rehearsed"]["feed_sha256"]
+    assert (
+        rehearsal["own"]["feed_sha256"] != rehearsal["rehearsed"]["feed_sha256"]
+    )
 
 
 def test_a_vendor_that_would_have_had_a_last_good_feed_has_that_of_the_baseline(
     world: ClientWorld, runs: World, file: Path
 ) -> None:
-    other = vendor_document("vendor_2")
-    runs.store_config(vendor_document(on_trouble="leave_out"), other)
+    second_vendor = vendor_document("vendor_2")
+    runs.store_config(vendor_document(on_trouble="leave_out"), second_vendor)
     runs.upload(
         "vendor_2", feed(*(f"T{number:02},1,3.00" for number in range(20)))
     )
     sync(runs, FIRST, *WHOLE)
     sync(runs, SECOND, *WHOLE[:2])
-    tried = config_document(vendor_document(on_trouble="last_good"), other)
-    told, (found,) = rehearsed(world, file, tried, SECOND)
-    assert told.exit_code == 3, told.output
-    assert (found["changes"]["added"], found["changes"]["unchanged"]) == (
+    tried = config_document(
+        vendor_document(on_trouble="last_good"), second_vendor
+    )
+    result, (rehearsal,) = rehearsed(world, file, tried, SECOND)
+    assert result.exit_code == 3, result.output
+    assert (
+        rehearsal["changes"]["added"],
+        rehearsal["changes"]["unchanged"],
+    ) == (
         20,
         20,
     )
-    assert found["rehearsed"]["warnings"] == {"VENDOR_LAST_GOOD": 1}
+    assert rehearsal["rehearsed"]["warnings"] == {"VENDOR_LAST_GOOD": 1}
 
 
 # --- what cannot be tried -------------------------------------------------------------------------
@@ -314,9 +339,9 @@ def test_faults_of_the_config_are_told_with_their_paths(
     wrong = config_document(
         pricing={"min_price": "-1"}, guards={"mode": "maybe"}
     )
-    told, _ = rehearsed(world, file, wrong, FIRST)
-    assert (told.exit_code, told.stdout) == (1, "")
-    assert [line.split(":")[0] for line in told.stderr.splitlines()] == [
+    result, _ = rehearsed(world, file, wrong, FIRST)
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert [line.split(":")[0] for line in result.stderr.splitlines()] == [
         "pricing.min_price",
         "guards.mode",
     ]
@@ -327,32 +352,32 @@ def test_a_config_of_another_schema_or_tenant_and_a_file_that_is_not_there_are_r
 ) -> None:
     runs.store_config()
     sync(runs, FIRST, *WHOLE)
-    told, _ = rehearsed(world, file, config_document(schema_version=2), FIRST)
-    assert (told.exit_code, told.stderr.startswith("schema_version: ")) == (
+    result, _ = rehearsed(world, file, config_document(schema_version=2), FIRST)
+    assert (result.exit_code, result.stderr.startswith("schema_version: ")) == (
         1,
         True,
     )
     inbound = {"type": "s3", "s3_prefix": "tenants/other/inbound/vendor_1/"}
-    others = config_document(
+    foreign_config = config_document(
         vendor_document(inbound=inbound), tenant_id="other"
     )
-    told, _ = rehearsed(world, file, others, FIRST)
+    result, _ = rehearsed(world, file, foreign_config, FIRST)
     assert (
-        told.exit_code,
+        result.exit_code,
         f"The config is of tenant other, but run {FIRST} is of acme."
-        in told.stderr,
+        in result.stderr,
     ) == (
         2,
         True,
     )
-    told = world.relay(
+    result = world.relay(
         "config",
         "rehearse",
         FIRST,
         "--config",
         str(file.parent / "nothing.yaml"),
     )
-    assert (told.exit_code, "No such file" in told.stderr) == (2, True)
+    assert (result.exit_code, "No such file" in result.stderr) == (2, True)
 
 
 def test_where_an_input_is_gone_that_is_said(
@@ -363,10 +388,10 @@ def test_where_an_input_is_gone_that_is_said(
     runs.platform.objects.delete(
         runs.record(FIRST).artifacts["inbound_vendor_1"]
     )
-    told, _ = rehearsed(world, file, config_document(), FIRST)
+    result, _ = rehearsed(world, file, config_document(), FIRST)
     assert (
-        told.exit_code,
-        f"Run {FIRST} has no inbound_vendor_1" in told.stderr,
+        result.exit_code,
+        f"Run {FIRST} has no inbound_vendor_1" in result.stderr,
     ) == (
         2,
         True,

@@ -47,11 +47,11 @@ def sync(
 
 def verified(world: ClientWorld, run_id: str) -> list[str]:
     """Return which files are the same; all must be."""
-    told = world.relay("runs", "verify", run_id, "--json")
-    assert told.exit_code == 0, told.output
-    found = json.loads(told.stdout)
-    assert found["same"]
-    return [file["name"] for file in found["files"]]
+    result = world.relay("runs", "verify", run_id, "--json")
+    assert result.exit_code == 0, result.output
+    proof = json.loads(result.stdout)
+    assert proof["same"]
+    return [file["name"] for file in proof["files"]]
 
 
 def test_a_run_is_proved_by_the_bytes_of_each_of_its_csv_files(
@@ -106,7 +106,9 @@ def test_a_run_with_channels_is(
         assert verified(world, FIRST) == names
 
 
-@pytest.mark.parametrize("data", [b"no gzip", gzip.compress(b"sku\nS00\n")])
+@pytest.mark.parametrize(
+    "data", [b"no gzip", gzip.compress(b"sku\nS00\n", mtime=0)]
+)
 def test_another_packed_file_is_told(
     world: ClientWorld, runs: World, data: bytes
 ) -> None:
@@ -116,8 +118,8 @@ def test_another_packed_file_is_told(
     runs.platform.objects.put(
         runs.record(FIRST).artifacts["channel_shop"], data
     )
-    told = world.relay("runs", "verify", FIRST, "--json")
-    files = {file["name"]: file for file in json.loads(told.stdout)["files"]}
+    result = world.relay("runs", "verify", FIRST, "--json")
+    files = {file["name"]: file for file in json.loads(result.stdout)["files"]}
     assert files["channel_shop"]["verdict"] == "differs"
     line = files["channel_shop"]["first_difference"]["line"]
     assert line == (1 if data == b"no gzip" else 3)
@@ -203,9 +205,9 @@ def test_a_run_with_overrides_and_a_quarantine_is_by_what_it_has_pinned(
     runs.platform.objects.put(
         key, runs.artifact("overrides", SECOND).replace(b"9.99", b"7.77")
     )
-    told = world.relay("runs", "verify", SECOND)
-    assert told.exit_code == 3
-    assert "overrides" in told.stderr
+    result = world.relay("runs", "verify", SECOND)
+    assert result.exit_code == 3
+    assert "overrides" in result.stderr
 
 
 def troubled(runs: World, **changes: Any) -> None:
@@ -357,9 +359,9 @@ def test_the_first_byte_that_is_not_the_same_is_told_with_its_line(
         b"S03,vendor_1,5,10.00",
         b"S03,vendor_1,5,10.01",
     )
-    told = world.relay("runs", "verify", FIRST)
-    assert told.exit_code == 3
-    assert told.stdout.splitlines() == [
+    result = world.relay("runs", "verify", FIRST)
+    assert result.exit_code == 3
+    assert result.stdout.splitlines() == [
         "file                 bytes  here",
         "normalized_vendor_1  1,118  the same",
         "merged_inventory     459    differs",
@@ -368,7 +370,7 @@ def test_the_first_byte_that_is_not_the_same_is_told_with_its_line(
         "  run   S03,vendor_1,5,10.01",
         "  here  S03,vendor_1,5,10.00",
     ]
-    assert textwrap.indent(told.stdout, "    ") in GUIDE
+    assert textwrap.indent(result.stdout, "    ") in GUIDE
     (same, differs) = json.loads(
         world.relay("runs", "verify", FIRST, "--json").stdout
     )["files"]
@@ -393,13 +395,13 @@ def test_the_rows_of_a_parquet_feed_may_be_in_other_bytes_where_another_version_
     rows = pq.read_table(pa.BufferReader(runs.platform.objects.read(key)))
     pq.write_table(rows, sink := io.BytesIO(), compression="gzip")
     runs.platform.objects.put(key, sink.getvalue())
-    told = world.relay("runs", "verify", FIRST)
-    assert told.exit_code == 3
-    assert "merged_inventory, the same rows in other bytes" in told.stdout
+    result = world.relay("runs", "verify", FIRST)
+    assert result.exit_code == 3
+    assert "merged_inventory, the same rows in other bytes" in result.stdout
     tampered(runs, "run_summary", ENGINE_VERSION.encode(), b"0.0.1")
-    told = world.relay("runs", "verify", FIRST)
-    assert told.exit_code == 0
-    assert told.stdout.endswith(
+    result = world.relay("runs", "verify", FIRST)
+    assert result.exit_code == 0
+    assert result.stdout.endswith(
         f"Run {FIRST} is verified: 2 files, the same rows.\n"
     )
 
@@ -409,19 +411,17 @@ def test_a_file_that_is_there_on_one_side_alone_is_a_difference(
 ) -> None:
     runs.store_config()
     sync(runs, FIRST, *WHOLE)
-    objects, links = (
-        runs.platform.objects,
-        runs.platform.objects.artifacts(FIRST, TENANT),
-    )
+    objects = runs.platform.objects
+    links = runs.platform.objects.artifacts(FIRST, TENANT)
     objects.delete(links["normalized_vendor_1"])
     objects.put(
         runs.record(FIRST).keys.invalid_rows,
         b"vendor_id,row_number,error_codes,raw\n",
     )
     objects.put(runs.record(FIRST).keys.quarantine, b"sku,action\n")
-    told = world.relay("runs", "verify", FIRST)
-    assert told.exit_code == 3
-    assert told.stdout.splitlines()[1:] == [
+    result = world.relay("runs", "verify", FIRST)
+    assert result.exit_code == 3
+    assert result.stdout.splitlines()[1:] == [
         "normalized_vendor_1  -      only in the replay",
         "merged_inventory     459    the same",
         "invalid_rows         -      only in the run",
@@ -437,11 +437,11 @@ def test_an_input_that_is_not_the_one_the_run_has_read_proves_nothing(
     runs.store_config()
     sync(runs, FIRST, *WHOLE)
     tampered(runs, "inbound_vendor_1", b"S03,5,10.00", b"S03,6,10.00")
-    told = world.relay("runs", "verify", FIRST)
-    assert (told.exit_code, told.stdout) == (3, "")
+    result = world.relay("runs", "verify", FIRST)
+    assert (result.exit_code, result.stdout) == (3, "")
     assert (
         f"inbound_vendor_1 of run {FIRST} is not the file that the run read"
-        in told.stderr
+        in result.stderr
     )
 
 
@@ -457,11 +457,11 @@ def test_another_version_of_the_engine_is_named_and_compared_all_the_same(
         b'"engine_version": ' + version,
         b'"engine_version": "0.0.9"',
     )
-    told = world.relay("runs", "verify", FIRST)
-    assert told.exit_code == 0, told.output
+    result = world.relay("runs", "verify", FIRST)
+    assert result.exit_code == 0, result.output
     assert (
         f"The run used engine 0.0.9, and this is engine {ENGINE_VERSION}."
-        in told.stderr
+        in result.stderr
     )
 
 
@@ -479,10 +479,10 @@ def test_where_a_file_is_gone_that_is_said(
     runs.platform.objects.delete(
         runs.platform.objects.artifacts(FIRST, TENANT)[name]
     )
-    told = world.relay("runs", "verify", FIRST)
-    assert (told.exit_code, told.stdout) == (2, "")
-    assert f"Run {FIRST} has no {name}" in told.stderr
-    assert "kept for RETENTION_DAYS" in told.stderr
+    result = world.relay("runs", "verify", FIRST)
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert f"Run {FIRST} has no {name}" in result.stderr
+    assert "kept for RETENTION_DAYS" in result.stderr
 
 
 def test_a_file_that_goes_after_it_was_linked_to_is_gone(
@@ -512,10 +512,10 @@ def test_where_the_state_of_the_baseline_is_gone_that_is_said(
     sync(runs, FIRST, *WHOLE)
     sync(runs, SECOND, *WHOLE)
     runs.platform.objects.delete(runs.record(SECOND).keys.baseline_state)
-    told = world.relay("runs", "verify", SECOND)
+    result = world.relay("runs", "verify", SECOND)
     assert (
-        told.exit_code,
-        f"Run {SECOND} has no baseline_state" in told.stderr,
+        result.exit_code,
+        f"Run {SECOND} has no baseline_state" in result.stderr,
     ) == (
         2,
         True,
@@ -530,10 +530,10 @@ def test_a_run_of_a_config_of_another_schema_has_nothing_to_compare(
     )
     runs.run(FIRST)
     assert runs.record(FIRST).error_code == "unsupported_schema_version"
-    told = world.relay("runs", "verify", FIRST)
-    assert (told.exit_code, told.stdout) == (2, "")
+    result = world.relay("runs", "verify", FIRST)
+    assert (result.exit_code, result.stdout) == (2, "")
     assert (
-        f"Run {FIRST} read nothing: unsupported schema version" in told.stderr
+        f"Run {FIRST} read nothing: unsupported schema version" in result.stderr
     )
 
 
@@ -542,9 +542,9 @@ def test_a_run_that_is_under_way_is_not_compared(
 ) -> None:
     runs.store_config()
     runs.request(FIRST)
-    told = world.relay("runs", "verify", FIRST)
-    assert told.exit_code == 2
-    assert f"Run {FIRST} is QUEUED. Wait until it ends" in told.stderr
+    result = world.relay("runs", "verify", FIRST)
+    assert result.exit_code == 2
+    assert f"Run {FIRST} is QUEUED. Wait until it ends" in result.stderr
 
 
 def test_a_run_that_merged_rows_of_another_names_that_one(
@@ -553,11 +553,11 @@ def test_a_run_that_merged_rows_of_another_names_that_one(
     runs.store_config()
     sync(runs, FIRST, *WHOLE)
     by_hand = runs.execute(None, assets=["merged_inventory"])
-    told = world.relay("runs", "verify", by_hand.run_id)
-    assert told.exit_code == 2, told.output
+    result = world.relay("runs", "verify", by_hand.run_id)
+    assert result.exit_code == 2, result.output
     assert (
         f"merged rows that another run read. Verify that run instead (run {FIRST})."
-        in told.stderr
+        in result.stderr
     )
 
 
@@ -573,8 +573,8 @@ def test_a_run_that_only_normalized_by_hand_is_proved_so_far(
 
 
 def test_a_run_that_nobody_knows_is_refused(world: ClientWorld) -> None:
-    told = world.relay("runs", "verify", NOBODY_S_RUN)
-    assert (told.exit_code, "RUN_NOT_FOUND" in told.stderr) == (1, True)
+    result = world.relay("runs", "verify", NOBODY_S_RUN)
+    assert (result.exit_code, "RUN_NOT_FOUND" in result.stderr) == (1, True)
 
 
 def test_nothing_is_left_on_this_machine(

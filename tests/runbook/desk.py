@@ -50,9 +50,9 @@ class Desk:
         self, document: Mapping[str, Any] | None = None, **changes: Any
     ) -> None:
         """PUT a config, by default the good one."""
-        wanted = document or self.config(**changes)
+        config_document = document or self.config(**changes)
         answer = self.relay.http.put(
-            f"/v1/tenants/{self.tenant}/config", json=wanted
+            f"/v1/tenants/{self.tenant}/config", json=config_document
         )
         assert answer.status_code in (200, 201), answer.text
 
@@ -81,8 +81,8 @@ class Desk:
             self.relay.aws.runs,
             clock=lambda: utc_now() + timedelta(hours=hours),
         )
-        wanted = NewRun(run_id=str(uuid.uuid4()), tenant_id=self.tenant)
-        record = ahead.reserve(wanted).record
+        new_run = NewRun(run_id=str(uuid.uuid4()), tenant_id=self.tenant)
+        record = ahead.reserve(new_run).record
         self.relay.send(record.job)
         self.relay.wait_final(record.run_id, within=180)
         return self.relay.shown(record.run_id)
@@ -110,13 +110,13 @@ class Desk:
         self, run: Mapping[str, Any], code: str, stage: str, words: str = ""
     ) -> None:
         """Hold a run, its errors.json and its summary against a failure."""
-        shown = (
+        facts = (
             run["status"],
             run["error_code"],
             run["stage"],
             run["failed_stage"],
         )
-        assert shown == ("FAILED", code, stage, stage), run
+        assert facts == ("FAILED", code, stage, stage), run
         assert words in run["error_message"].lower(), run["error_message"]
         report = self.report(run, "errors")
         assert report["error_code"] == code, report
@@ -138,7 +138,9 @@ class Desk:
         before = self.published_run_id()
         run = self.run()
         assert (run["status"], run["stage"]) == ("HELD", "WRITE_OUTPUTS"), run
-        assert [each["guard"] for each in run["hold"]["guards"]] == list(guards)
+        assert [guard["guard"] for guard in run["hold"]["guards"]] == list(
+            guards
+        )
         assert self.published_run_id() == before
         return run
 
@@ -176,5 +178,7 @@ class Desk:
         self, run: Mapping[str, Any], code: str
     ) -> list[dict[str, Any]]:
         """Return the entries of errors.json that have this code."""
-        found = self.report(run, "errors")["entries"]
-        return [entry for entry in found if entry["error_code"] == code]
+        report_entries = self.report(run, "errors")["entries"]
+        return [
+            entry for entry in report_entries if entry["error_code"] == code
+        ]

@@ -32,11 +32,9 @@ from support.sftp_servers import PASSWORD, sftp_server
 ROOT = Path(__file__).resolve().parents[2]
 GREAT_ROWS = [f"A-{number},5,10.00" for number in range(1, 21)]
 GREAT_FEED = feed(*GREAT_ROWS)
-FETCH_INPUTS, NORMALIZE, MERGE_PRICE = (
-    "FETCH_INPUTS",
-    "NORMALIZE",
-    "MERGE_PRICE",
-)
+FETCH_INPUTS = "FETCH_INPUTS"
+NORMALIZE = "NORMALIZE"
+MERGE_PRICE = "MERGE_PRICE"
 Body = Callable[[Desk], None]
 
 
@@ -81,7 +79,12 @@ def no_config(desk: Desk) -> None:
     run = desk.failed(
         "missing_tenant_config", FETCH_INPUTS, "missing tenant config"
     )
-    assert desk.artifacts(run) == {"errors", "report", "run_summary"}
+    assert desk.artifacts(run) == {
+        "errors",
+        "report",
+        "report_data",
+        "run_summary",
+    }
     answer = desk.relay.http.post("/v1/tenants", json=desk.config())
     assert answer.status_code == 201, answer.text
     desk.upload()
@@ -412,11 +415,11 @@ def half_a_feed_is_right(desk: Desk) -> None:
     """A vendor sends less than half its feed: held, looked at, found right, and released."""
     whole_then_half(desk)
     run = desk.held("skus_removed", "vendor_rows")
-    shown = client_command(desk, "runs", "show", run["run_id"])
-    assert "vendor_rows of north: 12 of 20, 0.6000; limit 0.50" in shown.stdout
+    result = client_command(desk, "runs", "show", run["run_id"])
+    assert "vendor_rows of north: 12 of 20, 0.6000; limit 0.50" in result.stdout
     (command,) = [
         line
-        for line in shown.stdout.splitlines()
+        for line in result.stdout.splitlines()
         if "relay feed release" in line
     ]
     released = client_command(desk, *shlex.split(command)[1:])
@@ -499,9 +502,9 @@ def rehearse_a_config(desk: Desk) -> None:
         words = ("rehearse", run["run_id"], "--config", str(file), "--json")
         rehearsed = client_command(desk, *words)
     assert rehearsed.returncode == 3, rehearsed.stdout + rehearsed.stderr
-    (found,) = json.loads(rehearsed.stdout)
+    (rehearsal,) = json.loads(rehearsed.stdout)
     desk.store(floor)
-    assert desk.succeeded()["changes"] == found["changes"]
+    assert desk.succeeded()["changes"] == rehearsal["changes"]
 
 
 def whole_then_half(desk: Desk) -> None:
@@ -560,7 +563,8 @@ def run_again(desk: Desk) -> None:
 def queue_differs(desk: Desk) -> None:
     """The queue's attributes are not the variables'; told by ready and --check, then repaired."""
     relay = desk.relay
-    sqs, url = relay.aws.clients.sqs, relay.aws.queue.url
+    sqs = relay.aws.clients.sqs
+    url = relay.aws.queue.url
     assert relay.http.get("/v1/ready").status_code == 200
     sqs.set_queue_attributes(
         QueueUrl=url, Attributes={"VisibilityTimeout": "11"}
@@ -571,11 +575,11 @@ def queue_differs(desk: Desk) -> None:
         lambda: _ready_states(desk, 503).get("queue") == "queue_misconfigured",
         within=10,
     )
-    told = relay_command(desk, "server", "bootstrap", "--check")
-    assert told.returncode == 1
+    result = relay_command(desk, "server", "bootstrap", "--check")
+    assert result.returncode == 1
     assert (
         "queue_misconfigured: VisibilityTimeout is 11, not 10"
-        in told.stdout + told.stderr
+        in result.stdout + result.stderr
     )
     assert (
         relay_command(desk, "server", "bootstrap", "--repair").returncode == 0
@@ -589,8 +593,8 @@ def alarm(desk: Desk) -> None:
     """The tenant's alarm has its name, and sees its failed runs; a run that works ends them."""
     desk.store()
     desk.upload("north")
-    made = script(desk, "setup_cloudwatch_alarms.py", "--tenant", desk.tenant)
-    assert made.returncode == 0, made.stderr
+    result = script(desk, "setup_cloudwatch_alarms.py", "--tenant", desk.tenant)
+    assert result.returncode == 0, result.stderr
     for _ in range(2):
         desk.failed("REQUIRED_VENDOR_MISSING", FETCH_INPUTS)
     assert highest(desk, f"consecutive-failures-{desk.tenant}") == (1, 1)
@@ -621,36 +625,25 @@ def supplier_fails(desk: Desk) -> None:
             (61, "files.example.com", "SECRET_NOT_FOR_HOST"),
             (62, f"127.0.0.1:{server.port}", "an HTML page"),
         ):
-            put = client_command(
-                desk,
-                "config",
-                "secrets",
-                "put",
-                desk.tenant,
-                "north-login",
-                "--host",
-                host,
-                stdin="Basic x",
-            )
-            assert put.returncode == 0, put.stderr
+            put_login(desk, "north-login", host, "Basic x")
             # A changed pull is due at once, and a requested one only every 5 minutes.
             pull["every_minutes"] = minutes
             desk.store(document)
             pull_failed(desk, words)
-        assert [each.headers["authorization"] for each in server.requests] == [
-            "Basic x"
-        ]
-        told = client_command(desk, "tenants", "status", desk.tenant).stdout
-        assert "HTML page" in " ".join(told.split()), told
-        assert "s3cr3t" not in told
+        assert [
+            request.headers["authorization"] for request in server.requests
+        ] == ["Basic x"]
+        output = client_command(desk, "tenants", "status", desk.tenant).stdout
+        assert "HTML page" in " ".join(output.split()), output
+        assert "s3cr3t" not in output
         assert desk.published_run_id() == before["run_id"]
-        made = script(desk, "setup_cloudwatch_alarms.py")
-        assert made.returncode == 0, made.stderr
+        result = script(desk, "setup_cloudwatch_alarms.py")
+        assert result.returncode == 0, result.stderr
         failures, _ = highest(desk, "pulls-failed")
         assert failures >= 3
         server.answers[target] = file(feed("A-1,7,10.00"))
-        asked = client_command(desk, "vendors", "pull", desk.tenant, "north")
-        assert asked.returncode == 0, asked.stderr
+        result = client_command(desk, "vendors", "pull", desk.tenant, "north")
+        assert result.returncode == 0, result.stderr
         wait_for(
             "the file is pulled",
             lambda: pull_of(desk)["last_success_at"],
@@ -701,26 +694,15 @@ def server_refuses(desk: Desk) -> None:
             ("files.example.com", "SECRET_NOT_FOR_HOST"),
             (f"127.0.0.1:{server.port}", "does not have this folder"),
         ):
-            put = client_command(
-                desk,
-                "config",
-                "secrets",
-                "put",
-                desk.tenant,
-                "bazaar-login",
-                "--host",
-                host,
-                stdin=PASSWORD,
-            )
-            assert put.returncode == 0, put.stderr
+            put_login(desk, "bazaar-login", host, PASSWORD)
             send_delivery(desk)
             delivery_failed(desk, words)
-        told = client_command(
+        output = client_command(
             desk, "feed", "deliveries", "list", desk.tenant
         ).stdout
-        assert "does not have this folder" in " ".join(told.split()), told
-        made = script(desk, "setup_cloudwatch_alarms.py")
-        assert made.returncode == 0, made.stderr
+        assert "does not have this folder" in " ".join(output.split()), output
+        result = script(desk, "setup_cloudwatch_alarms.py")
+        assert result.returncode == 0, result.stderr
         failures, _ = highest(desk, "deliveries-failed")
         assert failures >= 2
         target = Path(folder) / "in"
@@ -736,10 +718,10 @@ def server_refuses(desk: Desk) -> None:
 
 
 def send_delivery(desk: Desk) -> None:
-    asked = client_command(
+    result = client_command(
         desk, "feed", "deliveries", "send", desk.tenant, "bazaar"
     )
-    assert asked.returncode == 0, asked.stderr
+    assert result.returncode == 0, result.stderr
 
 
 def delivery_failed(desk: Desk, words: str) -> None:
@@ -786,12 +768,19 @@ def a_tenant_goes(desk: Desk) -> None:
         within=120,
         every=2,
     )
-    told = client_command(desk, "tenants", "audit", tenant).stdout
-    assert "tenant.deleted" in told, told
+    output = client_command(desk, "tenants", "audit", tenant).stdout
+    assert "tenant.deleted" in output, output
     assert desk.relay.http.get(f"/v1/tenants/{tenant}/feed").status_code == 404
     desk.store()
     desk.upload()
     desk.succeeded()
+
+
+def put_login(desk: Desk, name: str, host: str, value: str) -> None:
+    """Store a secret for a host, as the runbook says."""
+    words = ("config", "secrets", "put", desk.tenant, name, "--host", host)
+    put = client_command(desk, *words, stdin=value)
+    assert put.returncode == 0, put.stderr
 
 
 def highest(desk: Desk, name: str) -> tuple[float, float]:
@@ -827,7 +816,7 @@ def local_run(config: dict[str, Any], data: bytes) -> str:
         (home / "config.json").write_text(json.dumps(config))
         (home / "feed.csv").write_bytes(data)
         (home / "other.csv").write_bytes(GOOD_FEED)
-        done = subprocess.run(
+        process = subprocess.run(
             [
                 *(sys.executable, str(ROOT / "scripts/local_run.py")),
                 *(
@@ -843,7 +832,7 @@ def local_run(config: dict[str, Any], data: bytes) -> str:
             text=True,
             check=False,
         )
-    return done.stderr.strip().splitlines()[-1] if done.returncode else ""
+    return process.stderr.strip().splitlines()[-1] if process.returncode else ""
 
 
 def _ready_states(desk: Desk, status_code: int) -> dict[str, str]:
@@ -852,8 +841,8 @@ def _ready_states(desk: Desk, status_code: int) -> dict[str, str]:
     if answer.status_code != status_code:
         return {}
     return {
-        name: each["state"]
-        for name, each in answer.json()["dependencies"].items()
+        name: dependency["state"]
+        for name, dependency in answer.json()["dependencies"].items()
     }
 
 
@@ -871,13 +860,13 @@ def client_command(
 ) -> subprocess.CompletedProcess[str]:
     """Run a command that is a client of the API."""
     http = desk.relay.http
-    known = (
+    connection = (
         "--api-url",
         str(http.base_url),
         "--api-key",
         http.headers["X-API-Key"],
     )
-    return relay_command(desk, *words, *known, stdin=stdin)
+    return relay_command(desk, *words, *connection, stdin=stdin)
 
 
 def script(

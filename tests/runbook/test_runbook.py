@@ -23,14 +23,14 @@ DRILLED = {drill.name for drill in all_drills()}
 
 @pytest.mark.integration
 def test_every_procedure_does_what_the_runbook_says() -> None:
-    done = subprocess.run(
+    process = subprocess.run(
         [sys.executable, "tests/runbook/rehearsal.py"],
         cwd=ROOT,
         capture_output=True,
         text=True,
         check=False,
     )
-    assert done.returncode == 0, done.stdout + done.stderr
+    assert process.returncode == 0, process.stdout + process.stderr
 
 
 @pytest.mark.parametrize("code", [code.value for code in FailureCode])

@@ -43,12 +43,14 @@ def test_a_send_that_says_nothing_new_changes_nothing(
 
 
 def test_the_right_to_send_is_taken_once_a_minute() -> None:
-    taken = message_rules.send_claimed(NOW, MINUTE)(QUEUED)
-    assert taken.send_claimed_at == NOW
+    claimed = message_rules.send_claimed(NOW, MINUTE)(QUEUED)
+    assert claimed.send_claimed_at == NOW
     with pytest.raises(TransitionRefusedError, match="being sent"):
-        message_rules.send_claimed(NOW + timedelta(seconds=59), MINUTE)(taken)
+        message_rules.send_claimed(NOW + timedelta(seconds=59), MINUTE)(claimed)
     assert (
-        message_rules.send_claimed(NOW + MINUTE, MINUTE)(taken).send_claimed_at
+        message_rules.send_claimed(NOW + MINUTE, MINUTE)(
+            claimed
+        ).send_claimed_at
         == NOW + MINUTE
     )
 

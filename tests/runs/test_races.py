@@ -39,7 +39,8 @@ class RivalFirst:
         return getattr(self._runs, name)
 
     def commit(self, *args: Any, **kwargs: Any) -> RunRecord:
-        rival, self._rival = self._rival, None
+        rival = self._rival
+        self._rival = None
         if rival is not None:
             rival()
         record: RunRecord = self._runs.commit(*args, **kwargs)
@@ -54,7 +55,8 @@ def service(platform: Platform, rival: Callable[[], object]) -> RunLedger:
 def test_of_two_requests_with_one_key_the_slower_gets_the_other_s_run(
     platform: Platform,
 ) -> None:
-    first, second = new_run(), new_run()
+    first = new_run()
+    second = new_run()
     slower = service(platform, lambda: platform.ledger.reserve(first, KEY))
     reservation = slower.reserve(second, KEY)
     assert (reservation.record.run_id, reservation.created) == (
@@ -67,11 +69,11 @@ def test_of_two_requests_with_one_key_the_slower_gets_the_other_s_run(
 def test_a_request_whose_first_try_got_through_unheard_finds_its_own_run(
     platform: Platform,
 ) -> None:
-    wanted = new_run()
-    again = service(platform, lambda: platform.ledger.reserve(wanted))
-    reservation = again.reserve(wanted, None)
+    request = new_run()
+    again = service(platform, lambda: platform.ledger.reserve(request))
+    reservation = again.reserve(request, None)
     assert (reservation.record.run_id, reservation.created) == (
-        wanted.run_id,
+        request.run_id,
         True,
     )
 
@@ -79,11 +81,11 @@ def test_a_request_whose_first_try_got_through_unheard_finds_its_own_run(
 def test_a_run_id_that_somebody_else_took_for_another_body_is_a_conflict(
     platform: Platform,
 ) -> None:
-    wanted = new_run()
-    other = Job(wanted.run_id, "other")
+    request = new_run()
+    foreign_job = Job(request.run_id, "other")
     with pytest.raises(JobConflictError):
-        service(platform, lambda: platform.ledger.adopt(other)).reserve(
-            wanted, None
+        service(platform, lambda: platform.ledger.adopt(foreign_job)).reserve(
+            request, None
         )
 
 
@@ -142,11 +144,11 @@ def test_losing_without_end_is_a_throttle_that_names_the_run(
             ThrottledError, match=f"run {run_id}: too many writers"
         ):
             act()
-    wanted = NewRun(run_id=str(uuid.uuid4()), tenant_id="other")
+    request = NewRun(run_id=str(uuid.uuid4()), tenant_id="other")
     with pytest.raises(
-        ThrottledError, match=f"reserve: run {wanted.run_id}: too many writers"
+        ThrottledError, match=f"reserve: run {request.run_id}: too many writers"
     ):
-        ledger.reserve(wanted)
+        ledger.reserve(request)
 
 
 def test_a_refusal_is_no_lost_round(platform: Platform) -> None:

@@ -179,9 +179,9 @@ def allowed(*names: str) -> set[tuple[RunStatus, RunStatus]]:
 
 @pytest.mark.parametrize("name", RULES)
 def test_a_rule_makes_only_moves_of_the_table(name: str) -> None:
-    made = set(changes(name))
-    assert made
-    assert made <= allowed(name, *ALSO_MAKES.get(name, ()))
+    moves = set(changes(name))
+    assert moves
+    assert moves <= allowed(name, *ALSO_MAKES.get(name, ()))
 
 
 @pytest.mark.parametrize("name", RULES)
@@ -193,15 +193,15 @@ def test_every_move_of_the_table_is_made_by_its_rule_from_each_of_its_statuses(
 
 def test_every_rule_and_every_move_has_a_name_in_the_other() -> None:
     births = {"requested", "adopted", "started_by_hand"}
-    others = set().union(*ALSO_MAKES.values())
-    assert set(RULES) | births | others == set(TRANSITIONS)
+    further_moves = set().union(*ALSO_MAKES.values())
+    assert set(RULES) | births | further_moves == set(TRANSITIONS)
     assert {
         move.name for move in TRANSITIONS.values() if not move.sources
     } == births
 
 
 def test_the_table_names_where_records_begin() -> None:
-    begun = {
+    new = {
         "requested": new_records.requested(
             NewRun(run_id=RUN_ID, tenant_id="acme"), NOW, None
         ),
@@ -212,8 +212,8 @@ def test_the_table_names_where_records_begin() -> None:
             RUN_ID, "acme", NOW, None
         ),
     }
-    assert {name: record.status for name, record in begun.items()} == {
-        name: TRANSITIONS[name].target for name in begun
+    assert {name: record.status for name, record in new.items()} == {
+        name: TRANSITIONS[name].target for name in new
     }
 
 
@@ -281,11 +281,11 @@ def test_poison_is_whose_the_last_attempt_was(
     attempt_code: str, whose: str
 ) -> None:
     """Whether it ends with the last attempt, or where it waits for one more than it may have."""
-    given = replace(loss(RUNNING), error_code=attempt_code)
-    last = attempt_rules.attempt_lost(given, PollSchedule(max_attempts=1))(
+    last_loss = replace(loss(RUNNING), error_code=attempt_code)
+    last = attempt_rules.attempt_lost(last_loss, PollSchedule(max_attempts=1))(
         RUNNING
     )
-    waiting = attempt_rules.attempt_lost(given, POLICY)(RUNNING)
+    waiting = attempt_rules.attempt_lost(last_loss, POLICY)(RUNNING)
     for poison in (
         last,
         end_rules.poisoned("no attempt is left", NOW)(waiting),
@@ -299,20 +299,20 @@ def test_poison_is_whose_the_last_attempt_was(
 
 
 def test_what_is_held_is_released_by_who_has_seen_it_and_once() -> None:
-    done = hold_rules.released(DECISION, NOW)(HELD)
-    assert (done.status, done.stage, done.failed_stage) == (
+    released = hold_rules.released(DECISION, NOW)(HELD)
+    assert (released.status, released.stage, released.failed_stage) == (
         RunStatus.SUCCEEDED,
         Stage.COMPLETE,
         None,
     )
-    assert (done.released_at, done.released_by) == (NOW, "ops")
-    assert (done.release_reason, done.finished_at) == (
+    assert (released.released_at, released.released_by) == (NOW, "ops")
+    assert (released.release_reason, released.finished_at) == (
         "a planned sale",
         HELD.finished_at,
     )
     assert (
-        hold_rules.released(replace(DECISION, reason="again"), NOW)(done)
-        is done
+        hold_rules.released(replace(DECISION, reason="again"), NOW)(released)
+        is released
     )
 
 
@@ -377,18 +377,18 @@ def test_a_message_of_any_length_fits_into_the_record() -> None:
 def test_a_run_in_place_of_a_dead_letter_s_is_told_as_such_and_others_as_posted() -> (
     None
 ):
-    wanted = NewRun(run_id=RUN_ID, tenant_id="acme", vendors=("v1",))
-    redriven = replace(wanted, in_place_of="earlier")
+    request = NewRun(run_id=RUN_ID, tenant_id="acme", vendors=("v1",))
+    redriven = replace(request, in_place_of="earlier")
     entries = (
-        new_records.requested(each, NOW, None).pending_audit
-        for each in (wanted, redriven)
+        new_records.requested(new_request, NOW, None).pending_audit
+        for new_request in (request, redriven)
     )
-    told = [
-        (each.action, each.target, each.details.get("vendors"))
-        for each in entries
-        if each is not None
+    facts = [
+        (entry.action, entry.target, entry.details.get("vendors"))
+        for entry in entries
+        if entry is not None
     ]
-    assert told == [
+    assert facts == [
         (Action.RUN_POSTED, RUN_ID, ["v1"]),
         (Action.DEAD_LETTER_REDRIVEN, "earlier", None),
     ]
@@ -438,12 +438,12 @@ def test_the_picture_has_an_arrow_for_every_move() -> None:
 
 
 def test_the_documentation_shows_the_picture_as_it_is() -> None:
-    shown = [
+    pages = [
         page
         for page in DOCS.glob("*.md")
         if "stateDiagram-v2" in page.read_text("utf-8")
     ]
-    assert [page.name for page in shown] == ["ARCHITECTURE.md"]
-    assert f"```mermaid\n{state_diagram()}\n```\n" in shown[0].read_text(
+    assert [page.name for page in pages] == ["ARCHITECTURE.md"]
+    assert f"```mermaid\n{state_diagram()}\n```\n" in pages[0].read_text(
         "utf-8"
     )

@@ -38,8 +38,8 @@ SKIPPED: dict[str, Any] = {"name": "h11", "skip_reason": "not found"}
 def test_the_verdict(
     packages: list[dict[str, Any]] | None, status: int, said: str
 ) -> None:
-    found, lines = verdict(packages)
-    assert found == status
+    verdict_status, lines = verdict(packages)
+    assert verdict_status == status
     assert said in "\n".join(lines)
 
 
@@ -57,10 +57,10 @@ def test_integration_fails_for_a_known_vulnerability_alone(
     program.write_text(f"#!/bin/sh\nexit {status}\n")
     program.chmod(0o755)
     script = f"set -euo pipefail\n{step}\n"
-    ended = subprocess.run(
+    process = subprocess.run(
         ["bash", "-c", script], cwd=tmp_path, check=False, capture_output=True
     )
-    assert (ended.returncode == 0) is bool(passes)
+    assert (process.returncode == 0) is bool(passes)
 
 
 def test_the_bill_has_each_package_that_the_image_installs(
@@ -79,10 +79,12 @@ def test_the_bill_has_each_package_that_the_image_installs(
         if "==" in line and not line.startswith("#")
     }
     assert {
-        f"{each['name']}=={each['version']}" for each in bill["components"]
+        f"{component['name']}=={component['version']}"
+        for component in bill["components"]
     } == pinned
     assert all(
-        "hashes" in each["externalReferences"][0] for each in bill["components"]
+        "hashes" in component["externalReferences"][0]
+        for component in bill["components"]
     )
 
 
@@ -92,7 +94,7 @@ def test_without_a_network_it_says_so_and_the_bill_is_there(
     nowhere = {
         f"{scheme}_proxy": "http://127.0.0.1:9" for scheme in ("http", "https")
     }
-    done = subprocess.run(
+    process = subprocess.run(
         [
             sys.executable,
             str(ROOT / "scripts/audit.py"),
@@ -107,8 +109,8 @@ def test_without_a_network_it_says_so_and_the_bill_is_there(
         text=True,
         check=False,
     )
-    assert done.returncode == 2
-    assert done.stderr.splitlines()[-1].startswith(
+    assert process.returncode == 2
+    assert process.stderr.splitlines()[-1].startswith(
         "Not audited: the advisories cannot be reached"
     )
     assert (tmp_path / "sbom.json").is_file()

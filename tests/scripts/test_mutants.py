@@ -26,7 +26,7 @@ from mutants import ROOT, SUBJECTS, main, mutants_of
 def test_a_place_is_changed_in_one_way_each(
     source: str, changed: set[str]
 ) -> None:
-    assert {each.source for each in mutants_of("m", source)} == changed
+    assert {mutant.source for mutant in mutants_of("m", source)} == changed
 
 
 def test_each_mutant_differs_in_one_place_and_says_where() -> None:
@@ -42,11 +42,11 @@ def test_each_subject_is_there_with_its_tests_and_has_mutants(
 ) -> None:
     source = (ROOT / module).read_text("utf-8")
     assert all((ROOT / test).is_file() for test in SUBJECTS[module])
-    found = next(mutants_of(module, source))
-    assert ast.dump(ast.parse(found.source)) != ast.dump(ast.parse(source))
+    mutant = next(mutants_of(module, source))
+    assert ast.dump(ast.parse(mutant.source)) != ast.dump(ast.parse(source))
 
 
 def test_a_module_that_is_none_of_them_is_bad_usage() -> None:
-    with pytest.raises(SystemExit) as ended:
+    with pytest.raises(SystemExit) as system_exit:
         main(["relay_core/run_stages.py"])
-    assert ended.value.code == 2
+    assert system_exit.value.code == 2

@@ -110,7 +110,8 @@ RECORDS = [f'{number},"Gauß, 1µm","1,000.00"' for number in range(1, 40)] + [
 def test_a_changed_list_has_what_is_left_in_its_own_encoding(
     tmp_path: Path, change: Change, kept: range, first: str
 ) -> None:
-    source, target = tmp_path / "list.csv", tmp_path / "later.csv"
+    source = tmp_path / "list.csv"
+    target = tmp_path / "later.csv"
     header = "CC,Title,1/1/19 Fee"
     source.write_bytes("\r\n".join([header, *RECORDS]).encode("cp1252"))
     write_changed(replace(change, encoding="cp1252"), source, target)

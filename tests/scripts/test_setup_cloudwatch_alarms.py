@@ -37,15 +37,15 @@ def set_up(
 
 
 def alarms(clients: Clients) -> dict[str, Any]:
-    found = clients.cloudwatch.describe_alarms()["MetricAlarms"]
-    return {alarm["AlarmName"]: alarm for alarm in found}
+    metric_alarms = clients.cloudwatch.describe_alarms()["MetricAlarms"]
+    return {alarm["AlarmName"]: alarm for alarm in metric_alarms}
 
 
 def test_one_call_creates_all_alarms_of_an_installation(
     clients: Clients, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert set_up(clients, "--sns-topic-arn", TOPIC) == 0
-    made = alarms(clients)
+    created = alarms(clients)
     assert capsys.readouterr().out.splitlines() == [
         "created: relay-prod-consecutive-failures",
         "created: relay-prod-sqs-backlog",
@@ -62,7 +62,7 @@ def test_one_call_creates_all_alarms_of_an_installation(
         "created: relay-prod-slo-fast-burn",
         "created: relay-prod-slo-slow-burn",
     ]
-    assert set(made) == {
+    assert set(created) == {
         "relay-prod-consecutive-failures",
         "relay-prod-sqs-backlog",
         "relay-prod-worker-errors",
@@ -80,7 +80,7 @@ def test_one_call_creates_all_alarms_of_an_installation(
     }
     assert all(
         alarm["AlarmActions"] == alarm["OKActions"] == [TOPIC]
-        for alarm in made.values()
+        for alarm in created.values()
     )
 
 
@@ -255,11 +255,11 @@ def test_blanks_around_a_variable_count_for_as_little_as_in_the_program(
     set_up(
         clients, environ={name: f" {text} " for name, text in ENVIRON.items()}
     )
-    made = alarms(clients)
-    assert made["relay-prod-worker-heartbeat"]["Dimensions"] == [
+    created = alarms(clients)
+    assert created["relay-prod-worker-heartbeat"]["Dimensions"] == [
         {"Name": "Environment", "Value": "prod"}
     ]
-    assert made["relay-prod-sqs-backlog"]["Dimensions"] == [
+    assert created["relay-prod-sqs-backlog"]["Dimensions"] == [
         {"Name": "QueueName", "Value": "jobs-of-prod"}
     ]
 
@@ -289,9 +289,9 @@ def test_running_again_changes_nothing_and_says_so(
     before = alarms(clients)
     capsys.readouterr()
     assert set_up(clients, "--sns-topic-arn", TOPIC) == 0
-    said = capsys.readouterr().out.splitlines()
-    assert len(said) == len(AlarmKind)
-    assert all(line.startswith("unchanged: ") for line in said)
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == len(AlarmKind)
+    assert all(line.startswith("unchanged: ") for line in lines)
     assert alarms(clients) == before
 
 
@@ -307,14 +307,15 @@ def test_running_again_with_other_flags_updates_what_they_change(
         "--backlog-threshold",
         "7",
     )
-    said = capsys.readouterr().out
+    output = capsys.readouterr().out
     assert (
-        "updated: relay-prod-sqs-backlog (AlarmDescription, Threshold)" in said
+        "updated: relay-prod-sqs-backlog (AlarmDescription, Threshold)"
+        in output
     )
-    assert "unchanged: relay-prod-worker-errors" in said
-    made = alarms(clients)
-    assert made["relay-prod-consecutive-failures"]["EvaluationPeriods"] == 5
-    assert made["relay-prod-sqs-backlog"]["Threshold"] == 7
+    assert "unchanged: relay-prod-worker-errors" in output
+    updated = alarms(clients)
+    assert updated["relay-prod-consecutive-failures"]["EvaluationPeriods"] == 5
+    assert updated["relay-prod-sqs-backlog"]["Threshold"] == 7
 
 
 def test_an_update_without_a_topic_keeps_whom_the_alarm_tells(
@@ -380,9 +381,9 @@ def test_more_than_a_hundred_tenants_get_their_alarms(clients: Clients) -> None:
 def test_bad_usage_is_exit_status_2_and_creates_nothing(
     clients: Clients, arguments: list[str]
 ) -> None:
-    with pytest.raises(SystemExit) as ended:
+    with pytest.raises(SystemExit) as system_exit:
         set_up(clients, *arguments)
-    assert ended.value.code == 2
+    assert system_exit.value.code == 2
     assert alarms(clients) == {}
 
 

@@ -65,7 +65,7 @@ def test_a_silent_loss_is_told_by_check_run_and_report(
 
     assert bench.run(config, "--check", vendor_1=feed(*rows)) == 0
     printed = parse_document(capsys.readouterr().out, format="yaml")
-    (doubt,) = (each for each in printed["doubts"] if each["code"] == code)
+    (doubt,) = (entry for entry in printed["doubts"] if entry["code"] == code)
     assert doubt["count"] == count
 
     assert bench.run(config, vendor_1=feed(*rows)) == 0
@@ -74,16 +74,16 @@ def test_a_silent_loss_is_told_by_check_run_and_report(
     report = html.unescape(
         (bench.out / "reports" / "report.html").read_text("utf-8")
     )
-    told = report.partition("Worth checking")[2].partition("</section>")[0]
-    assert words in told
-    assert all(sample in told for sample in doubt["samples"] or ())
+    section = report.partition("Worth checking")[2].partition("</section>")[0]
+    assert words in section
+    assert all(sample in section for sample in doubt["samples"] or ())
     noun = "row" if count == 1 else "rows"
-    about = (
+    place = (
         "pricing.base_margin_pct"
         if count is None
         else f"vendor_1, {count:,} {noun}"
     )
-    assert about in told
+    assert place in section
 
 
 def test_a_run_without_doubts_has_no_such_part(tmp_path: Path) -> None:

@@ -117,7 +117,8 @@ class ApiWorld:
 
     def hold(self, run_id: str, **channels: bytes) -> RunRecord:
         """End a run with its merged feed and ``channels`` held back."""
-        record, ledger = self.claim(run_id), self.platform.ledger
+        record = self.claim(run_id)
+        ledger = self.platform.ledger
         record = ledger.pin(record.fence, 1, "baseline-run")
         record = ledger.enter_stage(record.fence, Stage.WRITE_OUTPUTS)
         return ledger.feeds.hold(

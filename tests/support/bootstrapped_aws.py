@@ -46,7 +46,8 @@ def bootstrapped_aws() -> Iterator[Mapping[str, str]]:
 @contextmanager
 def _one_write_at_a_time() -> Iterator[None]:
     """Let the calls of DynamoDB wait for each other: a transaction copies what others write."""
-    lock, answer = RLock(), BotocoreStubber.__call__
+    lock = RLock()
+    answer = BotocoreStubber.__call__
 
     def in_turn(
         self: BotocoreStubber, event_name: str, *args: Any, **kwargs: Any

@@ -95,7 +95,7 @@ def all_fields(
     model: type[BaseModel], path: str = ""
 ) -> list[tuple[str, bool]]:
     """Return each leaf's path and whether it is required."""
-    found = []
+    fields = []
     for name, field in model.model_fields.items():
         section = _section_in(field.annotation)
         if section in (None, OutputColumn) or name in (
@@ -103,12 +103,12 @@ def all_fields(
             "skip_rows",
             "deleted",
         ):
-            found.append((path + name, field.is_required()))
+            fields.append((path + name, field.is_required()))
         else:
             lists = ("vendors", "rules", "channels", "deliveries", "parts")
             step = f"{name}.0." if name in lists else f"{name}."
-            found += all_fields(section, path + step)
-    return found
+            fields += all_fields(section, path + step)
+    return fields
 
 
 def _section_in(annotation: Any) -> type[BaseModel] | None:

@@ -28,9 +28,11 @@ def change_deletion(
     now = deletions.database.clock()
     item = deletions.queue.get(Kind.DELETION.key(tenant_id))
     assert item is not None
-    taken = deletions.queue.take(item, now)
-    assert taken is not None
-    changed = LeasedItem(deletions.queue, taken, lambda: now).finish(rule, also)
+    taken_item = deletions.queue.take(item, now)
+    assert taken_item is not None
+    changed = LeasedItem(deletions.queue, taken_item, lambda: now).finish(
+        rule, also
+    )
     assert changed is not None
     return changed
 

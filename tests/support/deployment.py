@@ -17,7 +17,8 @@ from moto import mock_aws
 
 DEPLOY = Path(__file__).resolve().parents[2] / "deploy"
 TEMPLATE = DEPLOY / "relay.yaml"
-ACCOUNT, REGION = "123456789012", "us-east-1"
+ACCOUNT = "123456789012"
+REGION = "us-east-1"
 # moto's CloudFormation knows none of these, nor the database's secret, which stays a name; what
 # refers to these is left out. cfn-lint has checked all.
 NOT_EMBEDDED = (
@@ -61,10 +62,10 @@ def properties(logical_id: str) -> dict[str, Any]:
 
 def of_type(kind: str) -> dict[str, dict[str, Any]]:
     """Return the properties of all resources of a type, by their logical ids."""
-    found = template()["Resources"].items()
+    declared = template()["Resources"].items()
     return {
         name: resource["Properties"]
-        for name, resource in found
+        for name, resource in declared
         if resource["Type"] == kind
     }
 
@@ -77,10 +78,10 @@ def container(task: str) -> dict[str, Any]:
 
 def defaults() -> dict[str, Any]:
     """Return the parameters that have defaults, and those."""
-    given = template()["Parameters"].items()
+    parameters = template()["Parameters"].items()
     return {
         name: parameter["Default"]
-        for name, parameter in given
+        for name, parameter in parameters
         if "Default" in parameter
     }
 
@@ -104,7 +105,8 @@ def created_stack() -> Iterator[Mapping[str, str]]:
         )
         (stack,) = client.describe_stacks(StackName="relay")["Stacks"]
         yield {
-            each["OutputKey"]: each["OutputValue"] for each in stack["Outputs"]
+            output["OutputKey"]: output["OutputValue"]
+            for output in stack["Outputs"]
         }
 
 

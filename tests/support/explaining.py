@@ -65,7 +65,8 @@ def run_in_memory(
     config_version: int | None = None,
 ) -> RunInMemory:
     """Take a run through its stages; a vendor without a feed has no upload."""
-    run, maps = RunInMemory(keys=keys or ArtifactKeys("", "")), sku_maps or {}
+    run = RunInMemory(keys=keys or ArtifactKeys("", ""))
+    maps = sku_maps or {}
     stages = RunStages(
         config,
         config.vendors,
@@ -78,14 +79,8 @@ def run_in_memory(
         overrides=overrides,
         config_version=config_version,
     )
-    found = {
-        name: VendorInput.of_one(
-            len(data), sku_map_size=len(maps[name]) if name in maps else None
-        )
-        for name, data in feeds.items()
-    }
     values = stages.go_through(
-        found,
+        {name: _input_of(data, maps.get(name)) for name, data in feeds.items()},
         lambda inputs: (
             VendorFeed.of_one(
                 config.vendor(name), feeds[name], f"{name}.csv", maps.get(name)
@@ -103,6 +98,17 @@ def run_in_memory(
         stages.write_state(
             run.keys.state, values.compared, values.normalized, ctx
         )
+    _write_first_files(run, config)
+    return run
+
+
+def _input_of(data: bytes, sku_map: bytes | None) -> VendorInput:
+    map_size = None if sku_map is None else len(sku_map)
+    return VendorInput.of_one(len(data), sku_map_size=map_size)
+
+
+def _write_first_files(run: RunInMemory, config: TenantConfig) -> None:
+    """Write the files that a run writes before its steps."""
     ctx = run_context()
     entries = {
         name: manifest_entry({"status": str(state.status)}, state)
@@ -116,4 +122,3 @@ def run_in_memory(
         run.keys.input_manifest,
         [input_manifest_json(ctx, entries, "2026-03-01T12:00:00Z")],
     )
-    return run

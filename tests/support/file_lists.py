@@ -9,9 +9,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from relay_core.config import load_config
+from relay_core.config import TenantConfig, load_config
 from relay_core.config.inputs.uploads import FileKind
-from relay_core.domain.limits import DEFAULT_LIMITS
 from relay_core.normalize.vendor_feed import FeedFile, VendorFeed
 from relay_core.run_stages import RunStages
 from relay_core.validation.vendor_failures import (
@@ -31,6 +30,10 @@ class NamedFile(NamedTuple):
     part_id: str | None = None
     kind: FileKind = "full"
     uploaded_at: datetime | None = None
+
+    def as_read(self) -> FeedFile:
+        """Return the file as the engine reads it."""
+        return FeedFile(self.data, self.name, self.part_id, self.kind)
 
 
 @dataclass
@@ -97,17 +100,9 @@ def run_files(
         hands_over: Whether work files are written.
         vendor: The vendor's options.
     """
-    options = dict(vendor)
     if sku_map is not None:
-        options["sku_map"] = {"type": "file", "local_path": "map.csv"}
-    documents = [vendor_document("acme", **options)]
-    documents += [vendor_document(name) for name in others or {}]
-    settings = {
-        "error_policy": FORGIVING,
-        "extra_columns": ["shelf"],
-        **(config or {}),
-    }
-    tenant = load_config(config_document(*documents, **settings))
+        vendor["sku_map"] = {"type": "file", "local_path": "map.csv"}
+    tenant = _tenant(vendor, [*(others or {})], config or {})
     run = ListRun(document=tenant.to_document())
     stages = RunStages(
         tenant,
@@ -116,38 +111,19 @@ def run_files(
         KEYS,
         run,
         hands_over=hands_over,
-        limits=DEFAULT_LIMITS,
     )
-    map_size = None if sku_map is None else len(sku_map)
-    inputs = {
-        "acme": VendorInput(
-            [
-                InputFile(
-                    len(file.data),
-                    file.uploaded_at,
-                    file.part_id,
-                    file.kind,
-                )
-                for file in files
-            ],
-            map_size,
-        )
-    }
+    inputs = {"acme": _input_of(files, sku_map)} if files else {}
     feeds = {}
     for name, data in (others or {}).items():
         inputs[name] = VendorInput.of_one(len(data))
         feeds[name] = VendorFeed.of_one(
             tenant.vendor(name), data, f"{name}.csv"
         )
-    if not files:
-        del inputs["acme"]
 
     def feeds_to_read(verdict: InputVerdict) -> list[VendorFeed]:
         left_out = verdict.parts_left_out.get("acme", {})
         files_read = [
-            FeedFile(file.data, file.name, file.part_id, file.kind)
-            for file in files
-            if file.part_id not in left_out
+            file.as_read() for file in files if file.part_id not in left_out
         ]
         feeds["acme"] = VendorFeed(tenant.vendor("acme"), files_read, sku_map)
         return [feeds[name] for name in verdict.to_read()]
@@ -169,3 +145,28 @@ def part(part_id: str = "stock", **options: Any) -> dict[str, Any]:
         "parser": {"format": "csv"},
         **options,
     }
+
+
+def _tenant(
+    options: Mapping[str, Any],
+    other_vendors: Sequence[str],
+    config: Mapping[str, Any],
+) -> TenantConfig:
+    """Return the config of the vendor `acme`, with these options, and of the others."""
+    documents = [vendor_document("acme", **options)]
+    documents += [vendor_document(name) for name in other_vendors]
+    settings = {
+        "error_policy": FORGIVING,
+        "extra_columns": ["shelf"],
+        **config,
+    }
+    return load_config(config_document(*documents, **settings))
+
+
+def _input_of(files: Sequence[NamedFile], sku_map: bytes | None) -> VendorInput:
+    """Return the files of the vendor `acme` as a run finds them."""
+    inputs = [
+        InputFile(len(file.data), file.uploaded_at, file.part_id, file.kind)
+        for file in files
+    ]
+    return VendorInput(inputs, None if sku_map is None else len(sku_map))

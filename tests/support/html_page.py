@@ -25,13 +25,15 @@ class Element:
     def all(self, *tags: str) -> list[Element]:
         """Return the elements within it that have one of these tags, or all, in order."""
         return [
-            each for each in self._elements() if not tags or each.tag in tags
+            element
+            for element in self._elements()
+            if not tags or element.tag in tags
         ]
 
     def one(self, tag: str) -> Element:
         """Return the only element within it that has a tag."""
-        (found,) = self.all(tag)
-        return found
+        (element,) = self.all(tag)
+        return element
 
     def _elements(self) -> Iterator[Element]:
         for part in self.parts:

@@ -60,17 +60,17 @@ class Journey:
             self.instance.add_dynamic_partitions(
                 request.partitions_def_name, request.partition_keys
             )
-        (wanted,) = result.run_requests or ()
-        return wanted
+        (run_request,) = result.run_requests or ()
+        return run_request
 
     def execute(self, request: dg.RunRequest) -> None:
         job = self.defs.resolve_job_def("inventory_sync")
-        done = job.execute_in_process(
+        result = job.execute_in_process(
             partition_key=request.partition_key,
             tags=request.tags,
             instance=self.instance,
         )
-        assert done.success
+        assert result.success
 
     def settle(self, run_id: str) -> None:
         """Tick the reconciler until the run's message is acknowledged."""

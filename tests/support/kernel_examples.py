@@ -245,45 +245,43 @@ def _some(rng: random.Random, values: Sequence[Any]) -> list[Any]:
     return [value for value in values if rng.random() < 0.3]
 
 
+_PARSER_OPTIONS = {
+    "delimiter": [",", ";", "\t", "|"],
+    "decimal_separator": [".", ","],
+    "thousands_separator": [",", ".", "'", " "],
+    "currency_symbols": [["$", "\u20ac", "EUR"], ["kr.", "kr"], ["1"]],
+    "null_values": [
+        ["N/A", "-", "strasse"],
+        ["k", "0"],
+        {"title": ["null", ""], "*": ["9"], "cost": ["n/a"]},
+    ],
+    "zero_is_null": [["cost", "msrp"]],
+    "quantity_words": [{"viel": 10}, {"5": 7}],
+    "quantity_symbols": [["+", ">"]],
+    "negative_quantity": ["zero"],
+    "invalid_as_null": [["lead_time_days", "updated_at", "condition"]],
+    "timestamp_formats": [["%d.%m.%Y"], ["excel"]],
+    "quoting": [False],
+    "blank_extra_fields": ["drop"],
+    "skip_lines": [1, 2],
+    "skip_rows": [[{"column": "sku", "is": ["9"]}]],
+    "defaults": [
+        {"lead_time_days": 3},
+        {"condition": "used", "title": "none", "cost": "1.5"},
+        {"quantity_available": 4, "updated_at": "2026-01-01"},
+    ],
+}
+"""The values that each option of a parser may have."""
+_RARE_OPTIONS = ("quoting", "blank_extra_fields", "skip_rows", "defaults")
+
+
 def _config(rng: random.Random) -> tuple[dict[str, Any], list[str]]:
     """Return a config document, and the headers of its feeds."""
     names = [name for name in NAMES if name in NAMES[:2] or rng.random() < 0.7]
     rng.shuffle(names)
     parser: dict[str, Any] = {}
-    options = {
-        "delimiter": [",", ";", "\t", "|"],
-        "decimal_separator": [".", ","],
-        "thousands_separator": [",", ".", "'", " "],
-        "currency_symbols": [["$", "\u20ac", "EUR"], ["kr.", "kr"], ["1"]],
-        "null_values": [
-            ["N/A", "-", "strasse"],
-            ["k", "0"],
-            {"title": ["null", ""], "*": ["9"], "cost": ["n/a"]},
-        ],
-        "zero_is_null": [["cost", "msrp"]],
-        "quantity_words": [{"viel": 10}, {"5": 7}],
-        "quantity_symbols": [["+", ">"]],
-        "negative_quantity": ["zero"],
-        "invalid_as_null": [["lead_time_days", "updated_at", "condition"]],
-        "timestamp_formats": [["%d.%m.%Y"], ["excel"]],
-        "quoting": [False],
-        "blank_extra_fields": ["drop"],
-        "skip_lines": [1, 2],
-        "skip_rows": [[{"column": "sku", "is": ["9"]}]],
-        "defaults": [
-            {"lead_time_days": 3},
-            {"condition": "used", "title": "none", "cost": "1.5"},
-            {"quantity_available": 4, "updated_at": "2026-01-01"},
-        ],
-    }
-    for name, choices in options.items():
-        rare = name in (
-            "quoting",
-            "blank_extra_fields",
-            "skip_rows",
-            "defaults",
-        )
-        if rng.random() < (0.08 if rare else 0.2):
+    for name, choices in _PARSER_OPTIONS.items():
+        if rng.random() < (0.08 if name in _RARE_OPTIONS else 0.2):
             parser[name] = rng.choice(choices)
     if rng.random() < 0.1:
         parser["columns"] = names

@@ -46,7 +46,7 @@ def live_api(home: Path, **variables: str) -> Iterator[LiveApi]:
 
 def _bootstrapped(stack: Stack) -> dict[str, str]:
     """Create what is missing, and return what the command says to export."""
-    done = subprocess.run(
+    process = subprocess.run(
         [sys.executable, "-m", "relay_dagster.cli", "server", "bootstrap"],
         env=stack.process_environment(),
         capture_output=True,
@@ -54,6 +54,7 @@ def _bootstrapped(stack: Stack) -> dict[str, str]:
         check=True,
     )
     pairs = (
-        shlex.split(line)[1].partition("=") for line in done.stdout.splitlines()
+        shlex.split(line)[1].partition("=")
+        for line in process.stdout.splitlines()
     )
     return {name: value for name, _, value in pairs}

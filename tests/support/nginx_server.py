@@ -49,7 +49,8 @@ def nginx(
     """Run a server in an empty folder; ``settings`` are more lines of its section ``server``."""
     program = shutil.which("nginx", path=f"{os.environ['PATH']}:/usr/sbin")
     assert program is not None, "this test needs Debian's nginx"
-    port, tls = free_port(), ""
+    port = free_port()
+    tls = ""
     if certificate is not None:
         certificate.private_key_and_cert_chain_pem.write_to_path(
             str(home / "tls.pem")
@@ -57,8 +58,8 @@ def nginx(
         tls = f"ssl_certificate {home}/tls.pem; ssl_certificate_key {home}/tls.pem;"
     (home / "files").mkdir()
     places = "".join(
-        f"{each}_temp_path {home}/{each};"
-        for each in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
+        f"{part}_temp_path {home}/{part};"
+        for part in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
     )
     (home / "nginx.conf").write_text(
         f"user root; daemon off; pid {home}/pid; error_log {home}/errors; events {{}}\n"

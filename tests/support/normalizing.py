@@ -95,8 +95,8 @@ def normalize_vendor(
     sku_map: bytes | None = None,
 ) -> NormalizedVendor:
     """Return one vendor with all columns of its offers."""
-    given = [VendorFeed.of_one(vendor, feed, file_name, sku_map)]
-    (read,) = normalize_vendors(
-        config, given, requested_at=requested_at, columns=OFFER_SCHEMA.names
+    feeds = [VendorFeed.of_one(vendor, feed, file_name, sku_map)]
+    (normalized,) = normalize_vendors(
+        config, feeds, requested_at=requested_at, columns=OFFER_SCHEMA.names
     )
-    return read
+    return normalized

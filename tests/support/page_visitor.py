@@ -34,21 +34,24 @@ class Visitor:
     def fill(self, page: Element, action: str, **fields: Any) -> Response:
         """Send the form of a page that leads to an address, with these fields filled in."""
         (form,) = (
-            each
-            for each in page.all("form")
-            if each.attributes["action"].endswith(action)
+            candidate
+            for candidate in page.all("form")
+            if candidate.attributes["action"].endswith(action)
         )
         sent: dict[str, list[str]] = {}
-        for each in form.all("input"):
-            kind = each.attributes.get("type")
-            if kind in ("hidden", "text", None) or "checked" in each.attributes:
-                values = sent.setdefault(each.attributes["name"], [])
-                values.append(each.attributes.get("value", ""))
-        known = {
-            each.attributes.get("name")
-            for each in form.all("input", "textarea", "select")
+        for entry in form.all("input"):
+            kind = entry.attributes.get("type")
+            if (
+                kind in ("hidden", "text", None)
+                or "checked" in entry.attributes
+            ):
+                values = sent.setdefault(entry.attributes["name"], [])
+                values.append(entry.attributes.get("value", ""))
+        names = {
+            entry.attributes.get("name")
+            for entry in form.all("input", "textarea", "select")
         }
-        assert set(fields) <= known, f"the form has {known}"
+        assert set(fields) <= names, f"the form has {names}"
         sent |= {name: [value] for name, value in fields.items()}
         return self.client.post(form.attributes["action"], data=sent)
 
@@ -82,8 +85,8 @@ def browser(world: ApiWorld) -> Visitor:
 def signed_in(world: ApiWorld, *scopes: str) -> Visitor:
     """Return a browser that is signed in by a new key of the tenant, with all scopes or some."""
     order = {"scopes": list(scopes)} if scopes else None
-    made = world.client.post(f"/v1/tenants/{TENANT}/api-keys", json=order)
+    created = world.client.post(f"/v1/tenants/{TENANT}/api-keys", json=order)
     visitor = browser(world)
-    response = visitor.sign_in(made.json()["api_key"])
+    response = visitor.sign_in(created.json()["api_key"])
     assert response.status_code == 303, response.text
     return visitor

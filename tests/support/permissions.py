@@ -17,8 +17,10 @@ from relay_dagster.aws.clients import Clients
 from relay_dagster.wiring import Platform
 from support.deployment import properties
 
-_EVENT, _NOTE = "provide-client-params", "permissions"
-_SIGNING, _FORM = "before-sign.s3.PutObject", "s3-presign-post-fields"
+_EVENT = "provide-client-params"
+_NOTE = "permissions"
+_SIGNING = "before-sign.s3.PutObject"
+_FORM = "s3-presign-post-fields"
 CLIENTS = (
     "cloudwatch",
     "dynamodb",
@@ -113,9 +115,9 @@ class Calls:
                 "s3:GetObject", f"ArtifactBucket/{params['CopySource']['Key']}"
             )
         if operation == "DeleteObjects":
-            for each in params["Delete"]["Objects"]:
+            for param in params["Delete"]["Objects"]:
                 yield Need(
-                    "s3:DeleteObjectVersion", f"ArtifactBucket/{each['Key']}"
+                    "s3:DeleteObjectVersion", f"ArtifactBucket/{param['Key']}"
                 )
             return
         key = f"/{params['Key']}" if "Key" in params else ""
@@ -171,9 +173,9 @@ class Calls:
                 action = f"dynamodb:{_TRANSACTION_ACTIONS[kind]}"
                 yield Need(action, self._table(body), _key_in(body))
         elif operation in ("BatchGetItem", "BatchWriteItem"):
-            for table, asked in params["RequestItems"].items():
+            for table, requests in params["RequestItems"].items():
                 for key in (
-                    asked["Keys"] if operation == "BatchGetItem" else [{}]
+                    requests["Keys"] if operation == "BatchGetItem" else [{}]
                 ):
                     resource = self._table({"TableName": table})
                     yield Need(
@@ -239,15 +241,15 @@ def grants(role: str) -> list[Grant]:
 
 
 def _resources(value: Any) -> Iterator[str]:
-    for each in _list(value):
-        if isinstance(each, str):
-            yield each
-        elif "Fn::GetAtt" in each:
-            yield each["Fn::GetAtt"][0]
-        elif "Fn::Sub" in each:
-            yield re.sub(r"\$\{(\w+)\.Arn\}", r"\1", each["Fn::Sub"])
+    for resource in _list(value):
+        if isinstance(resource, str):
+            yield resource
+        elif "Fn::GetAtt" in resource:
+            yield resource["Fn::GetAtt"][0]
+        elif "Fn::Sub" in resource:
+            yield re.sub(r"\$\{(\w+)\.Arn\}", r"\1", resource["Fn::Sub"])
         else:
-            yield each["Ref"]
+            yield resource["Ref"]
 
 
 def _list(value: Any) -> list[Any]:

@@ -20,7 +20,8 @@ import psycopg2
 from integration.waiting import wait_for
 from relay_dagster.devstack.processes import HOST, free_port
 
-USER, DATABASE = "dagster", "dagster"
+USER = "dagster"
+DATABASE = "dagster"
 # PostgreSQL refuses to run as root; everybody else runs it as himself.
 _UNPRIVILEGED = "nobody"
 _PR_SET_PDEATHSIG = 1
@@ -64,6 +65,37 @@ class PostgresServer:
             connection.close()
 
 
+def _initialize(
+    programs: Path, home: Path, password: str, clients: str
+) -> None:
+    """Make the server's files; ``clients`` is a network that may connect, too."""
+    (home / "password").write_text(password)
+    subprocess.run(
+        [
+            *(
+                str(programs / "initdb"),
+                "--no-sync",
+                "--username",
+                USER,
+                "-D",
+                str(home / "data"),
+            ),
+            *(
+                "--auth",
+                "scram-sha-256",
+                "--pwfile",
+                str(home / "password"),
+            ),
+        ],
+        check=True,
+        stdout=subprocess.DEVNULL,
+        **_identity(home),
+    )
+    if clients:
+        with (home / "data" / "pg_hba.conf").open("a") as rules:
+            rules.write(f"host all all {clients} scram-sha-256\n")
+
+
 @contextmanager
 def running_postgres(
     host: str = HOST, clients: str = ""
@@ -81,32 +113,7 @@ def running_postgres(
     with tempfile.TemporaryDirectory(prefix="relay-pg-") as folder:
         home = Path(folder)
         server = PostgresServer(host, free_port(), secrets.token_hex(16))
-        (home / "password").write_text(server.password)
-        identity = _identity(home)
-        subprocess.run(
-            [
-                *(
-                    str(programs / "initdb"),
-                    "--no-sync",
-                    "--username",
-                    USER,
-                    "-D",
-                    str(home / "data"),
-                ),
-                *(
-                    "--auth",
-                    "scram-sha-256",
-                    "--pwfile",
-                    str(home / "password"),
-                ),
-            ],
-            check=True,
-            stdout=subprocess.DEVNULL,
-            **identity,
-        )
-        if clients:
-            with (home / "data" / "pg_hba.conf").open("a") as rules:
-                rules.write(f"host all all {clients} scram-sha-256\n")
+        _initialize(programs, home, server.password, clients)
         process = subprocess.Popen(
             [
                 *(
@@ -121,7 +128,7 @@ def running_postgres(
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
             preexec_fn=_end_with_parent,
-            **identity,
+            **_identity(home),
         )
         try:
             wait_for("PostgreSQL answers", lambda: _answers(server), within=60)
@@ -143,12 +150,14 @@ def postgres_programs() -> Path:
     folders = sorted(
         Path("/usr/lib/postgresql").glob("*/bin/initdb"), reverse=True
     )
-    found = [Path(on_path).resolve(), *folders] if on_path else folders
-    if not found:
+    folders_with_programs = (
+        [Path(on_path).resolve(), *folders] if on_path else folders
+    )
+    if not folders_with_programs:
         raise FileNotFoundError(
             "PostgreSQL is not installed: apt-get install postgresql"
         )
-    return found[0].parent
+    return folders_with_programs[0].parent
 
 
 def _identity(home: Path) -> Mapping[str, Any]:

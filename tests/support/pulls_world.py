@@ -110,13 +110,13 @@ def file_server(
     host: str = "127.0.0.1",
 ) -> Iterator[FileServer]:
     """Run a server at a host; what is given alone is the answer of ``/feed.csv``."""
-    given = (
+    answers_by_path = (
         answers
         if isinstance(answers, Mapping)
         else {"/feed.csv": answers or file()}
     )
     server = FileServer(
-        answers=dict(given), scheme="http" if tls is None else "https"
+        answers=dict(answers_by_path), scheme="http" if tls is None else "https"
     )
 
     def serve(connection: socket.socket) -> None:
@@ -208,7 +208,7 @@ class PullsWorld:
     def files(self) -> list[str]:
         """Return the names of the first vendor's pulled files; there is no other upload."""
         prefix = f"tenants/{self.tenant_id}/"
-        keys = [each.key for each in self.platform.objects.list_objects(prefix)]
+        keys = [item.key for item in self.platform.objects.list_objects(prefix)]
         names = [key.removeprefix(self.key("")) for key in keys]
         assert not any("/" in name for name in names)
         return names
@@ -222,19 +222,21 @@ class PullsWorld:
     def staged(self) -> list[str]:
         """Return what lies where files are staged, and parts of files."""
         prefix = f"published/{self.tenant_id}/"
-        found = self.platform.clients.s3.list_multipart_uploads(
+        pending_uploads = self.platform.clients.s3.list_multipart_uploads(
             Bucket=self.platform.objects.bucket
         )
-        parts = [each["Key"] for each in found.get("Uploads", [])]
+        parts = [upload["Key"] for upload in pending_uploads.get("Uploads", [])]
         objects = [
-            each.key for each in self.platform.objects.list_objects(prefix)
+            item.key for item in self.platform.objects.list_objects(prefix)
         ]
         return [*objects, *(key for key in parts if key.startswith(prefix))]
 
     def events(self) -> list[Event]:
         """Return what webhooks are told of the tenant."""
-        told = events_told(self.platform)
-        return [each for each in told if each.tenant_id == self.tenant_id]
+        all_events = events_told(self.platform)
+        return [
+            event for event in all_events if event.tenant_id == self.tenant_id
+        ]
 
     def another(self, **changes: Any) -> Puller:
         """Return another puller, as another process has it."""
@@ -299,6 +301,6 @@ def remove_transfers(transfers: TransferStore[Any, Any]) -> None:
 
 def remove_due(queue: TableQueue[T], now: datetime) -> None:
     for item in queue.due(now, 1000):
-        taken = queue.take(item, now)
-        if taken is not None:
-            LeasedItem(queue, taken, lambda: now).finish(lambda _: None)
+        taken_item = queue.take(item, now)
+        if taken_item is not None:
+            LeasedItem(queue, taken_item, lambda: now).finish(lambda _: None)

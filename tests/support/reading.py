@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from relay_core.config import ParserConfig
-from relay_core.domain.codes import WORKBOOK_FORMATS
+from relay_core.domain.formats import WORKBOOK_FORMATS
 from relay_core.domain.limits import DEFAULT_LIMITS, Limits
 from relay_core.ingest.feed import MalformedRecords, ParsedFeed, TextBatch
 from relay_core.ingest.formats import open_feed

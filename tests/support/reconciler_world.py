@@ -35,11 +35,11 @@ class World:
 
     def ticks(self, seconds: float, every: float = 5) -> int:
         """Reconcile again and again for so long; return how many looks at runs that took."""
-        seen = self.tick()
+        count = self.tick()
         for _ in range(int(seconds / every)):
             self.clock.advance(seconds=every)
-            seen += self.tick()
-        return seen
+            count += self.tick()
+        return count
 
     def take_in(self, room: int = 1, **options: Any) -> list[str]:
         """Take in once, without waiting; return the runs that are asked for."""
@@ -100,15 +100,15 @@ class World:
         return run.run_id
 
     def current(self, record: RunRecord) -> RunRecord:
-        found = self.platform.runs.get(record.run_id)
-        assert found is not None
-        return found
+        record_now = self.platform.runs.get(record.run_id)
+        assert record_now is not None
+        return record_now
 
     def in_sight(self) -> list[str]:
         """Return the run ids of the messages that the intake would get now."""
         return [
-            Job.parse(one.body).run_id
-            for one in self.platform.queue.receive(10)
+            Job.parse(message.body).run_id
+            for message in self.platform.queue.receive(10)
         ]
 
     def report(self, record: RunRecord, name: str) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -12,14 +12,17 @@ from relay_core.config import load_config
 from relay_core.normalize.vendor_feed import VendorFeed
 from relay_core.publish.findings import RunFindings
 from relay_core.publish.keys import ArtifactKeys
-from relay_core.publish.report.content import report_html
 from relay_core.publish.reports import errors_json, run_summary_json
 from relay_core.publish.state import Baseline, read_state
+from relay_core.report.contents import report_of
+from relay_core.report.html import report_html
+from relay_core.report.report import Report
 from relay_core.run_stages import RunStages
 from relay_core.validation.vendor_failures import VendorInput
 from support.builders import (
     REQUESTED_AT,
     config_document,
+    feed,
     run_context,
     vendor_document,
 )
@@ -41,9 +44,21 @@ class ReportedRun(MemorySink):
         return read_state(self.files[KEYS.state], keeps_rows=True)
 
     @property
-    def html(self) -> bytes:
+    def report(self) -> Report:
         """Its report."""
-        return report_html(run_context(), self.findings, self.findings.status)
+        return report_of(run_context(), self.findings, self.findings.status)
+
+    @property
+    def html(self) -> bytes:
+        """Its report as a page."""
+        return report_html(self.report)
+
+
+def compared_report(published: Sequence[str], records: Sequence[str]) -> Report:
+    """Return the report of a feed of some records that follows a published one."""
+    before = go_through({"north": feed(*published)})
+    run = go_through({"north": feed(*records)}, baseline=before.baseline)
+    return run.report
 
 
 def summary_of(findings: RunFindings) -> dict[str, Any]:
@@ -84,8 +99,8 @@ def go_through(
         changes: of the config.
     """
     documents = [
-        vendor_document(name, **own)
-        for name, own in (vendors or {name: {} for name in feeds}).items()
+        vendor_document(name, **options)
+        for name, options in (vendors or {name: {} for name in feeds}).items()
     ]
     document = config_document(
         *documents, **{"error_policy": FORGIVING, **changes}

@@ -63,7 +63,7 @@ class World:
         job = build_defs(connect_run=lambda: self.connect()).resolve_job_def(
             "inventory_sync"
         )
-        given = (
+        run_tags = (
             {}
             if attempt is None
             else tags.run_tags(run_id, self.tenant_id, attempt=attempt)
@@ -71,7 +71,7 @@ class World:
         return job.execute_in_process(
             partition_key=self.tenant_id,
             instance=self.instance,
-            tags=given,
+            tags=run_tags,
             raise_on_error=False,
             asset_selection=None
             if assets is None
@@ -126,7 +126,7 @@ def with_objects(platform: Platform, objects: Any) -> Platform:
 
 def failure_of(result: dg.ExecuteInProcessResult) -> str:
     """Return the description of the step failure, as the UI shows it."""
-    (event,) = [each for each in result.all_events if each.is_step_failure]
+    (event,) = [event for event in result.all_events if event.is_step_failure]
     data = event.step_failure_data
     assert data.user_failure_data is not None
     return str(data.user_failure_data.description)

@@ -36,7 +36,9 @@ def form_of(page: Element, path: str) -> dict[str, Any]:
             value = "".join(str(part) for part in field.parts)
         if field.tag == "select":
             options = field.all("option")
-            chosen = [it for it in options if "selected" in it.attributes]
+            chosen = [
+                option for option in options if "selected" in option.attributes
+            ]
             (option, *_) = chosen or options
             value = option.attributes.get("value", option.text)
         fields.setdefault(name, []).append(value)

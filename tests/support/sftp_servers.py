@@ -16,7 +16,8 @@ import asyncssh
 
 Garbling = Callable[["asyncssh.SSHServerProcess[bytes]"], Awaitable[None]]
 """What a server does with the channel once the user is in."""
-USER, PASSWORD = "acme", "pass w0rd"
+USER = "acme"
+PASSWORD = "pass w0rd"
 
 
 @dataclass
@@ -86,14 +87,8 @@ def sftp_server(
     """
     key = host_key or asyncssh.generate_private_key(key_kind)
     server = SftpServer(root, key)
-    options: dict[str, Any] = {}
-    if garble is None:
-        options["sftp_factory"] = lambda channel: _Files(server, channel)
-    else:
-        # A packet's length is readable in front of it, so that a server can lie about it.
-        options["encryption_algs"] = ["aes128-ctr"]
-        options["mac_algs"] = ["hmac-sha2-256-etm@openssh.com"]
-    started, loop = threading.Event(), asyncio.new_event_loop()
+    started = threading.Event()
+    loop = asyncio.new_event_loop()
     over = asyncio.Event()
 
     async def serve() -> None:
@@ -102,7 +97,7 @@ def sftp_server(
             port,
             server_host_keys=[server.host_key],
             server_factory=lambda: _Login(server, garble),
-            **options,
+            **_options(server, garble),
         ) as listener:
             server.port = listener.get_port()
             started.set()
@@ -125,6 +120,16 @@ def sftp_server(
     finally:
         loop.call_soon_threadsafe(over.set)
         thread.join(20)
+
+
+def _options(server: SftpServer, garble: Garbling | None) -> dict[str, Any]:
+    if garble is None:
+        return {"sftp_factory": lambda channel: _Files(server, channel)}
+    # A packet's length is readable in front of it, so that a server can lie about it.
+    return {
+        "encryption_algs": ["aes128-ctr"],
+        "mac_algs": ["hmac-sha2-256-etm@openssh.com"],
+    }
 
 
 class _Login(asyncssh.SSHServer):
@@ -152,9 +157,9 @@ class _Login(asyncssh.SSHServer):
         return True
 
     def validate_public_key(self, username: str, key: asyncssh.SSHKey) -> bool:
-        known = self._server.user_key
+        user_key = self._server.user_key
         self._server.logins.append(username)
-        return known is not None and key == known.convert_to_public()
+        return user_key is not None and key == user_key.convert_to_public()
 
 
 class _Garbled(asyncssh.SSHServerProcess[bytes]):
@@ -164,13 +169,13 @@ class _Garbled(asyncssh.SSHServerProcess[bytes]):
         return subsystem == "sftp"
 
     def session_started(self) -> None:
-        begun = self._start_process(
+        session = self._start_process(
             asyncssh.SSHReader(self, self._chan),
             asyncssh.SSHWriter(self, self._chan),
             asyncssh.SSHWriter(self, self._chan, 1),
         )
         assert self._conn is not None
-        self._conn.create_task(begun)  # type: ignore[arg-type] # it is a coroutine here
+        self._conn.create_task(session)  # type: ignore[arg-type] # it is a coroutine here
 
 
 class _Files(asyncssh.SFTPServer):
@@ -179,10 +184,11 @@ class _Files(asyncssh.SFTPServer):
         super().__init__(channel, chroot=os.fsencode(server.root))
 
     async def scandir(self, path: bytes) -> AsyncIterator[asyncssh.SFTPName]:
-        async for each in super().scandir(path):
-            yield each
+        async for entry in super().scandir(path):
+            yield entry
         for name in self._server.made_up:
-            mode, date = stat.S_IFREG | 0o644, 2_524_608_000
+            mode = stat.S_IFREG | 0o644
+            date = 2_524_608_000
             attributes = asyncssh.SFTPAttrs(
                 permissions=mode, size=5, atime=date, mtime=date
             )

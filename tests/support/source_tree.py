@@ -26,6 +26,7 @@ ORDER: dict[str, tuple[tuple[str, ...], ...]] = {
         ("normalize",),
         ("merge",),
         ("publish",),
+        ("report",),
         ("onboarding",),
         ("vendor_pass",),
         ("run_stages",),
@@ -139,8 +140,8 @@ def _statements(block: ast.AST) -> Iterator[ast.AST]:
     yield block
     for part in ("body", "orelse", "finalbody", "handlers", "cases"):
         inner = getattr(block, part, ())
-        for each in inner if isinstance(inner, list) else ():
-            yield from _statements(each)
+        for statement in inner if isinstance(inner, list) else ():
+            yield from _statements(statement)
 
 
 def _imported(tree: ast.Module, package: tuple[str, ...]) -> Iterator[str]:
@@ -189,5 +190,9 @@ def may_import(package: str, place: str, imported: str) -> bool:
 
 def places_imported(module: Module) -> set[str]:
     """Return the other places of its own package that a module imports from."""
-    own = (name for name in module.imports if top_name(name) == module.package)
-    return {place for name in own if (place := place_of(name))} - {module.place}
+    own_names = (
+        name for name in module.imports if top_name(name) == module.package
+    )
+    return {place for name in own_names if (place := place_of(name))} - {
+        module.place
+    }

@@ -18,10 +18,12 @@ STATUSES = {
 def state_diagram() -> str:
     """Return the table as a Mermaid state diagram, which the documentation shows."""
     arrows: dict[tuple[str, str], list[str]] = {}
-    for each in TRANSITIONS.values():
-        for source in each.sources or ("[*]",):
-            arrow = (str(source), str(each.target or source))
-            arrows.setdefault(arrow, []).append(each.name.replace("_", " "))
+    for transition in TRANSITIONS.values():
+        for source in transition.sources or ("[*]",):
+            arrow = (str(source), str(transition.target or source))
+            arrows.setdefault(arrow, []).append(
+                transition.name.replace("_", " ")
+            )
     return "\n".join(
         (
             "stateDiagram-v2",

@@ -25,32 +25,32 @@ def kept_by_aws(platform: Platform) -> dict[str, str]:
     """Return all items, objects, messages and alarms by their places."""
     return {
         name: text
-        for found in (
+        for contents in (
             _items(platform),
             _objects(platform),
             _messages(platform),
             _alarms(platform),
         )
-        for name, text in found
+        for name, text in contents
     }
 
 
 def kept_by_dagster(home: Path) -> dict[str, str]:
     """Return all rows of a Dagster home's SQLite databases, and the texts of its other files."""
-    found: dict[str, str] = {}
-    for path in sorted(each for each in home.rglob("*") if each.is_file()):
+    contents: dict[str, str] = {}
+    for path in sorted(file for file in home.rglob("*") if file.is_file()):
         place = str(path.relative_to(home))
         if path.name.endswith(".db"):  # one is called so, and no more
-            found |= {f"{place}/{name}": text for name, text in _rows(path)}
+            contents |= {f"{place}/{name}": text for name, text in _rows(path)}
         elif not path.name.endswith((".db-wal", ".db-shm", ".db-journal")):
-            found[place] = path.read_text(errors="replace")
-    return found
+            contents[place] = path.read_text(errors="replace")
+    return contents
 
 
 def kept_by_database(url: str) -> dict[str, str]:
     """Return all rows of all tables of a database."""
     engine = sa.create_engine(url)
-    found: dict[str, str] = {}
+    contents: dict[str, str] = {}
     try:
         with engine.connect() as connection:
             tables = sa.MetaData()
@@ -59,10 +59,10 @@ def kept_by_database(url: str) -> dict[str, str]:
                 for number, row in enumerate(
                     connection.execute(sa.select(table))
                 ):
-                    found[f"{table.name}/{number}"] = repr(tuple(row))
+                    contents[f"{table.name}/{number}"] = repr(tuple(row))
     finally:
         engine.dispose()
-    return found
+    return contents
 
 
 def naming(kept: Kept, names: Collection[str]) -> dict[str, str]:
@@ -86,7 +86,8 @@ def _rows(path: Path) -> Iterator[tuple[str, str]]:
 
 
 def _items(platform: Platform) -> Iterator[tuple[str, str]]:
-    settings, client = platform.settings, platform.clients.dynamodb
+    settings = platform.settings
+    client = platform.clients.dynamodb
     for table in (
         settings.runs_table,
         settings.tenants_table,
@@ -101,12 +102,16 @@ def _items(platform: Platform) -> Iterator[tuple[str, str]]:
 
 
 def _objects(platform: Platform) -> Iterator[tuple[str, str]]:
-    bucket, client = platform.settings.artifact_bucket, platform.clients.s3
+    bucket = platform.settings.artifact_bucket
+    client = platform.clients.s3
     for page in client.get_paginator("list_object_versions").paginate(
         Bucket=bucket
     ):
-        for each in [*page.get("Versions", []), *page.get("DeleteMarkers", [])]:
-            yield f"s3/{each['Key']}@{each['VersionId']}", ""
+        for version in [
+            *page.get("Versions", []),
+            *page.get("DeleteMarkers", []),
+        ]:
+            yield f"s3/{version['Key']}@{version['VersionId']}", ""
     for page in client.get_paginator("list_multipart_uploads").paginate(
         Bucket=bucket
     ):
@@ -116,7 +121,8 @@ def _objects(platform: Platform) -> Iterator[tuple[str, str]]:
 
 def _messages(platform: Platform) -> Iterator[tuple[str, str]]:
     """Yield the messages that can be received, and leave them in sight."""
-    settings, client = platform.settings, platform.clients.sqs
+    settings = platform.settings
+    client = platform.clients.sqs
     uploads = settings.uploads_queue_url
     urls = [
         settings.queue_url,
@@ -125,20 +131,25 @@ def _messages(platform: Platform) -> Iterator[tuple[str, str]]:
     ]
     for url in urls:
         received: list[Any] = []
-        while some := client.receive_message(
+        while messages := client.receive_message(
             QueueUrl=url,
             MaxNumberOfMessages=10,
             VisibilityTimeout=60,
             MessageAttributeNames=["All"],
         ).get("Messages"):
-            received += some
+            received += messages
         for message in received:
             handle = message["ReceiptHandle"]
             client.change_message_visibility(
                 QueueUrl=url, ReceiptHandle=handle, VisibilityTimeout=0
             )
-            told = json.dumps(message.get("MessageAttributes", {}), default=str)
-            yield f"{url}/{message['MessageId']}", f"{message['Body']} {told}"
+            attributes = json.dumps(
+                message.get("MessageAttributes", {}), default=str
+            )
+            yield (
+                f"{url}/{message['MessageId']}",
+                f"{message['Body']} {attributes}",
+            )
 
 
 def _alarms(platform: Platform) -> Iterator[tuple[str, str]]:

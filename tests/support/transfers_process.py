@@ -51,6 +51,6 @@ def forget_peak(process_id: int) -> None:
 def memory_mib(process_id: int, name: str) -> float:
     """Return the resident memory (``VmRSS``) of a process, or its peak (``VmHWM``)."""
     status = Path(f"/proc/{process_id}/status").read_text()
-    found = re.search(rf"^{name}:\s+(\d+) kB", status, re.MULTILINE)
-    assert found is not None
-    return int(found[1]) / _MIB
+    match = re.search(rf"^{name}:\s+(\d+) kB", status, re.MULTILINE)
+    assert match is not None
+    return int(match[1]) / _MIB

@@ -100,7 +100,8 @@ class TriggersWorld:
 
     def end(self, record: RunRecord, **pinned: datetime | None) -> None:
         """Let a run pin the uploads of vendors, and end; the tenant is free then."""
-        ledger, run_id = self.platform.ledger, record.run_id
+        ledger = self.platform.ledger
+        run_id = record.run_id
         ledger.dispatch(run_id, 1, message_id="m", receipt_handle="h")
         vendors = {
             name: {
@@ -133,7 +134,7 @@ class TriggersWorld:
         answer = self.platform.clients.sqs.receive_message(
             QueueUrl=url, MaxNumberOfMessages=10
         )
-        return [each["Body"] for each in answer.get("Messages", [])]
+        return [message["Body"] for message in answer.get("Messages", [])]
 
 
 def s3_event(

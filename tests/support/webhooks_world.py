@@ -43,9 +43,9 @@ def webhook(**changes: Any) -> Webhook:
 
 def stored_webhook(platform: Platform, **changes: Any) -> Webhook:
     """Store a webhook and return it."""
-    made = webhook(**changes)
-    platform.webhooks.change(made.tenant_id, added(made))
-    return made
+    new_webhook = webhook(**changes)
+    platform.webhooks.change(new_webhook.tenant_id, added(new_webhook))
+    return new_webhook
 
 
 def event(
@@ -93,17 +93,17 @@ def store_event(
     queue = webhooks.queue
     item = queue.get(Kind.EVENT.key(after.event_id))
     assert item is not None
-    taken = queue.take(item, now)
-    assert taken is not None
-    leased = LeasedItem(queue, taken, lambda: now)
+    taken_item = queue.take(item, now)
+    assert taken_item is not None
+    leased = LeasedItem(queue, taken_item, lambda: now)
     return leased.finish(lambda _: after if after.deliveries else None)
 
 
 def finish_due_events(platform: Platform, now: datetime) -> None:
     """Let no event be due, ever."""
     for event in due_events(platform.webhooks, now, 10_000):
-        ended = {"nobody": Delivery("nobody")}
-        over = replace(event, deliveries=ended, due_at=None)
+        deliveries = {"nobody": Delivery("nobody")}
+        over = replace(event, deliveries=deliveries, due_at=None)
         store_event(platform.webhooks, over, now)
 
 
@@ -112,8 +112,8 @@ def events_told(platform: Platform) -> list[Event]:
     pages = platform.clients.dynamodb.get_paginator("scan").paginate(
         TableName=platform.settings.runs_table, ConsistentRead=True
     )
-    found = [item for page in pages for item in page["Items"]]
-    return _by_time(to_event(item) for item in found if _is_event(item))
+    items = [item for page in pages for item in page["Items"]]
+    return _by_time(to_event(item) for item in items if _is_event(item))
 
 
 def _is_event(item: Any) -> bool:

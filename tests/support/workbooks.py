@@ -50,7 +50,7 @@ def workbook_parts(
         f'<Relationship Id="r{place}" Type="{_RELATED}/worksheet" Target="worksheets/{place}.xml"/>'
         for place in range(1, len(sheets) + 1)
     )
-    others = "".join(
+    relationships = "".join(
         f'<Relationship Id="x{name}" Type="{_RELATED}/{name}" Target="{name}.xml"/>'
         for name in ("styles", "sharedStrings")
     )
@@ -60,7 +60,7 @@ def workbook_parts(
         'Target="xl/workbook.xml"/></Relationships>',
         "xl/workbook.xml": f'<workbook xmlns="{_MAIN}" xmlns:r="{_RELATED}">{properties}'
         f"<sheets>{listed}</sheets></workbook>",
-        "xl/_rels/workbook.xml.rels": f"<Relationships>{targets}{others}</Relationships>",
+        "xl/_rels/workbook.xml.rels": f"<Relationships>{targets}{relationships}</Relationships>",
         "xl/styles.xml": styles,
         "xl/sharedStrings.xml": f"<sst>{shared}</sst>",
         **{

@@ -36,9 +36,9 @@ def test_it_can_be_taken_back_until_its_time_has_come() -> None:
 
 
 def test_steps_are_counted_by_their_names_and_over_a_round() -> None:
-    begun = rules.begun(ASKED, NOW)
+    started = rules.begun(ASKED, NOW)
     after = rules.noted(
-        rules.noted(begun, "files", 2, "runs"), "files", 3, None
+        rules.noted(started, "files", 2, "runs"), "files", 3, None
     )
     assert (after.removed, after.found, after.step) == ({"files": 5}, 5, None)
     assert rules.next_round(after).found == 0

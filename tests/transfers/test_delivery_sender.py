@@ -30,7 +30,8 @@ from support.deliveries_world import (
 )
 from support.sftp_servers import PASSWORD, SftpServer, sftp_server
 
-HOUR, MINUTE = timedelta(hours=1), timedelta(minutes=1)
+HOUR = timedelta(hours=1)
+MINUTE = timedelta(minutes=1)
 OTHER = b"sku\nB-1\nB-2\n"
 
 
@@ -187,8 +188,8 @@ def test_what_the_server_or_the_entry_lacks_is_a_failure(
     if "url" in changes:
         changes = {"url": server.url(changes["url"])}
     if "host_key" in changes:
-        with sftp_server(tmp_path) as other:
-            changes = {"host_key": other.host_line}
+        with sftp_server(tmp_path) as other_server:
+            changes = {"host_key": other_server.host_line}
     shop.store({**entry, **changes})
     shop.publish()
     state = shop.send()

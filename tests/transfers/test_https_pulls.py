@@ -60,9 +60,9 @@ def test_a_server_that_the_system_trusts_is_pulled_from(
         store(world, server)
         assert world.pull().last_error is None
     assert world.uploads() == [CSV]
-    assert [each.headers["authorization"] for each in server.requests] == [
-        "Bearer s3cr3t"
-    ]
+    assert [
+        request.headers["authorization"] for request in server.requests
+    ] == ["Bearer s3cr3t"]
 
 
 WRONG: dict[str, tuple[Callable[[trustme.CA], trustme.LeafCert], str]] = {
@@ -130,9 +130,9 @@ def test_no_redirect_leads_from_https_to_http_but_on_this_machine_and_no_secret_
         "the server redirects to a URL that is not allowed: it must begin with https://"
     )
     assert world.uploads() == [CSV]
-    assert ["authorization" in each.headers for each in plain.requests] == [
-        False
-    ]
+    assert [
+        "authorization" in request.headers for request in plain.requests
+    ] == [False]
 
 
 def test_what_speaks_no_tls_is_said(world: PullsWorld) -> None:

@@ -121,12 +121,12 @@ def test_no_server_takes_more_memory_than_all_transfers_together_may(
             ssh_server = stack.enter_context(sftp_server(tmp_path))
             ssh_server.port = stack.enter_context(listening(behave))
             store_sftp(served, tenant_ids[-1], ssh_server)
-        for number, what in enumerate(
+        for number, flood_name in enumerate(
             ("a packet without an end", "data beyond the window")
         ):
             tenant_ids.append(f"sftp-{number}")
             ssh_server = stack.enter_context(
-                sftp_server(tmp_path, garble=SFTP_FLOODS[what])
+                sftp_server(tmp_path, garble=SFTP_FLOODS[flood_name])
             )
             store_sftp(served, tenant_ids[-1], ssh_server)
         for tenant_id in tenant_ids:

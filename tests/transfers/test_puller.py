@@ -41,7 +41,8 @@ from support.pulls_world import (
 from support.receivers import Received
 
 MAX_FEED_BYTES = 1 << 20
-HOUR, MINUTE = timedelta(hours=1), timedelta(minutes=1)
+HOUR = timedelta(hours=1)
+MINUTE = timedelta(minutes=1)
 NAME = "20260301T120000Z-feed.csv"
 
 
@@ -203,7 +204,7 @@ def test_another_url_is_pulled_at_once_and_its_bytes_are_known(
     world.clock.advance(minutes=1)
     world.store({"url": server.url("/other.csv")})
     state = world.pull()
-    assert [each.target for each in server.requests] == [
+    assert [request.target for request in server.requests] == [
         "/feed.csv",
         "/other.csv",
     ]
@@ -228,17 +229,17 @@ def test_a_pull_that_the_config_has_no_more_is_forgotten(
 def test_a_pull_that_is_taken_out_and_put_back_is_due_at_once(
     world: PullsWorld, server: FileServer, *, is_vendor_left: bool
 ) -> None:
-    other, pull = (
-        {"url": server.url("/other.csv")},
-        {"url": server.url(), "every_minutes": 1440},
-    )
-    world.store(other, pull)
+    other_pull = {"url": server.url("/other.csv")}
+    pull = {"url": server.url(), "every_minutes": 1440}
+    world.store(other_pull, pull)
     world.pull()
-    world.store(*([other, None] if is_vendor_left else [other]))
+    world.store(*([other_pull, None] if is_vendor_left else [other_pull]))
     world.pull(after=MINUTE)
-    world.store(other, pull)
+    world.store(other_pull, pull)
     world.pull(after=MINUTE)
-    assert [each.target for each in server.requests].count("/feed.csv") == 2
+    assert [request.target for request in server.requests].count(
+        "/feed.csv"
+    ) == 2
     state = world.state("vendor_2")
     assert (state.last_success_at, state.last_unchanged_at) == (
         NOON,
@@ -464,20 +465,19 @@ def test_a_supplier_that_is_down_for_a_week_is_one_event_and_the_feed_stays(
     run_id = api.post_run(tenant_id=world.tenant_id).json()["run_id"]
     feed = api.succeed(run_id).feed_key
     server.answers["/feed.csv?key=s3cr3t"] = file(b"busy", 503)
-    tries, state = 0, world.pull(after=HOUR)
+    tries = 0
+    state = world.pull(after=HOUR)
     while world.clock() < NOON + timedelta(days=7):
         assert state.next_at is not None
-        tries, state = (
-            tries + 1,
-            world.pull(after=state.next_at - world.clock()),
-        )
+        tries = tries + 1
+        state = world.pull(after=state.next_at - world.clock())
     assert 30 <= tries <= 40
-    told = [
-        each
-        for each in world.events()
-        if each.type is EventType.VENDOR_PULL_FAILED
+    failures = [
+        event
+        for event in world.events()
+        if event.type is EventType.VENDOR_PULL_FAILED
     ]
-    assert len(told) == 1
+    assert len(failures) == 1
     standing = world.platform.runs.feed(world.tenant_id)
     assert standing is not None
     assert standing.in_force.key == feed
@@ -558,7 +558,7 @@ def test_a_secret_is_the_header_authorization(
     world.store({"url": server.url(), "secret": "granite"})
     _keep(world, f"127.0.0.1:{server.port}")
     assert world.pull().last_error is None
-    sent = [each.headers.get("authorization") for each in server.requests]
+    sent = [request.headers.get("authorization") for request in server.requests]
     assert sent == ["Bearer s3cr3t", "Bearer s3cr3t"]
 
 
@@ -579,17 +579,17 @@ def test_a_secret_for_another_host_is_sent_nowhere(
 def test_a_secret_is_not_sent_behind_a_redirect_to_another_host_nor_after_one_back(
     world: PullsWorld, server: FileServer
 ) -> None:
-    with file_server() as other:
-        server.answers["/feed.csv"] = redirect(other.url("/away"))
-        other.answers["/away"] = redirect(server.url("/back.csv"))
+    with file_server() as other_server:
+        server.answers["/feed.csv"] = redirect(other_server.url("/away"))
+        other_server.answers["/away"] = redirect(server.url("/back.csv"))
         server.answers["/back.csv"] = file()
         world.store({"url": server.url(), "secret": "granite"})
         _keep(world, f"127.0.0.1:{server.port}")
         world.pull()
         assert world.uploads() == [CSV]
         sent = [
-            each.headers.get("authorization")
-            for each in server.requests + other.requests
+            request.headers.get("authorization")
+            for request in server.requests + other_server.requests
         ]
     assert sent == ["Bearer s3cr3t", None, None]
 
@@ -617,7 +617,8 @@ class Gate:
     """An answer that waits until it may go on."""
 
     def __init__(self) -> None:
-        self.asked, self.may_go = threading.Event(), threading.Event()
+        self.asked = threading.Event()
+        self.may_go = threading.Event()
         self.now = self.most = 0
         self._lock = threading.Lock()
 
@@ -647,8 +648,8 @@ def test_no_tick_waits_for_a_transfer_and_two_processes_make_one(
     assert world.puller.run() == 1
     assert gate.asked.wait(20)
     assert world.state().next_at is None
-    other = world.another()
-    assert other.run() == 0
+    other_process = world.another()
+    assert other_process.run() == 0
     gate.may_go.set()
     world.puller.wait(20)
     assert len(server.requests) == 1
@@ -659,11 +660,12 @@ def test_no_tick_waits_for_tables_that_answer_slowly(
     world: PullsWorld, server: FileServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     world.store({"url": server.url()})
-    read, may_go = TableQueue.due, threading.Event()
+    read_due = TableQueue.due
+    may_go = threading.Event()
 
     def slow(*asked: Any) -> list[WorkItem[Any]]:
         assert may_go.wait(30)
-        return read(*asked)
+        return read_due(*asked)
 
     monkeypatch.setattr(TableQueue, "due", slow)
     puller = world.another(wait_seconds=0.1)
@@ -707,8 +709,8 @@ def test_a_process_that_is_gone_is_followed_and_what_it_still_does_is_void(
     assert gate.asked.wait(20)
     world.clock.advance(seconds=LEASE.total_seconds() + 1)
     server.answers["/feed.csv"] = file()
-    other = world.another()
-    pull_all(other)
+    other_process = world.another()
+    pull_all(other_process)
     gate.may_go.set()
     world.puller.wait(20)
     # The death counts as a failure: the server may have caused it.
@@ -719,7 +721,7 @@ def test_a_process_that_is_gone_is_followed_and_what_it_still_does_is_void(
     assert state.next_at == world.clock() + 5 * MINUTE
     assert len(server.requests) == 1
     world.clock.advance(minutes=5)
-    pull_all(other)
+    pull_all(other_process)
     assert (world.uploads(), world.state().failures) == ([CSV], 0)
 
 
@@ -733,7 +735,7 @@ def test_a_file_that_a_dead_process_has_staged_becomes_one_upload(
         if is_copied:
             world.platform.objects.copy(f"{staging}dead", world.key(NAME))
         sha256 = hashlib.sha256(CSV).hexdigest()
-        left = StagedFile(
+        staged_file = StagedFile(
             key=f"{staging}dead",
             source=world.state().source,
             target=world.key(NAME),
@@ -743,7 +745,9 @@ def test_a_file_that_a_dead_process_has_staged_becomes_one_upload(
         world.platform.pulls.change(
             world.tenant_id,
             VENDOR,
-            lambda each, left=left: replace(each, staged=left, due_at=NOON),
+            lambda each, left=staged_file: replace(
+                each, staged=left, due_at=NOON
+            ),
         )
         world.pull()
         assert world.files() == [NAME]

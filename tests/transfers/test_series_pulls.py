@@ -139,7 +139,8 @@ def test_deltas_of_an_hour_without_the_server_are_all_pulled_in_order(
         server.put("full-1.csv", body("A"), 100)
         world.store_document(config(world, server))
         settle(world)
-        key, port = server.host_key, server.port
+        key = server.host_key
+        port = server.port
     state = world.pull(after=HOUR)
     assert (state.failures, pulled_names(world)) == (1, ["full-1.csv"])
     for number in range(12):
@@ -360,6 +361,8 @@ def test_a_part_is_pulled_beside_its_vendor_s_own_file(
     stored = world.platform.objects.list_objects(prefix)
     names = [upload.key.rpartition("Z-")[2] for upload in stored]
     assert names == ["full-1.csv", "delta-1.csv"]
-    own = world.platform.objects.list_objects(world.key(""))
-    assert [upload.key.rpartition("Z-")[2] for upload in own] == ["stock.csv"]
+    uploads = world.platform.objects.list_objects(world.key(""))
+    assert [upload.key.rpartition("Z-")[2] for upload in uploads] == [
+        "stock.csv"
+    ]
     assert world.staged() == [staged_key]

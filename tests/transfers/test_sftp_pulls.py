@@ -39,13 +39,13 @@ def store(
     path: str = "/out/stock-*.csv",
     **changes: object,
 ):
-    given = {
+    pull = {
         "url": server.url(path),
         "secret": "granite",
         "host_key": server.host_line,
         "settle_seconds": 0,
     }
-    world.store({**given, **changes})
+    world.store({**pull, **changes})
 
 
 def test_the_newest_file_of_a_pattern_is_pulled(
@@ -174,13 +174,13 @@ def test_a_server_with_another_host_key_gets_nothing(
 ) -> None:
     keep(world, server)
     for kind in ("ssh-ed25519", "ecdsa-sha2-nistp256"):
-        other = (
+        other_key = (
             asyncssh.generate_private_key(kind)
             .export_public_key()
             .decode()
             .strip()
         )
-        store(world, server, host_key=other)
+        store(world, server, host_key=other_key)
         state = world.pull()
         assert state.last_error is not None
         assert state.last_error.startswith(

@@ -159,8 +159,8 @@ def test_what_is_no_answer_is_told_in_our_own_words(
 
 
 def test_nobody_listening_is_told() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        port = taken.getsockname()[1]
+    with socket.create_server(("127.0.0.1", 0)) as occupied:
+        port = occupied.getsockname()[1]
     answer = call(f"http://127.0.0.1:{port}/")
     assert (answer.status_code, answer.error) == (
         None,
@@ -344,10 +344,8 @@ def test_a_name_is_looked_up_once_a_call_and_that_address_is_connected_to() -> (
 ):
     with receiving() as receiver:
         names = Names(["127.0.0.1"], ["10.0.0.1"])
-        caller, url = (
-            WebhookClient(resolve=names),
-            f"http://localhost:{receiver.port}/",
-        )
+        caller = WebhookClient(resolve=names)
+        url = f"http://localhost:{receiver.port}/"
         assert call(url, caller).error is None
         assert names.asked == [("localhost", receiver.port)]
         assert call(url, caller).error == NOT_PUBLIC
@@ -400,7 +398,8 @@ def trusting(authority: trustme.CA, *addresses: str) -> WebhookClient:
 
 
 def test_tls_and_host_have_the_name_of_the_url(authority: trustme.CA) -> None:
-    tls, named = tls_for(authority, "shop.example"), []
+    tls = tls_for(authority, "shop.example")
+    named = []
     tls.sni_callback = lambda _socket, name, _context: named.append(name)
     with receiving(tls=tls) as receiver:
         destination = Destination(

@@ -90,9 +90,9 @@ class World:
         return event
 
     def now(self, event: Event) -> Event:
-        found = self.platform.webhooks.event(event.event_id)
-        assert found is not None
-        return found
+        event_now = self.platform.webhooks.event(event.event_id)
+        assert event_now is not None
+        return event_now
 
     def delivery(self, event: Event, webhook: Webhook) -> Delivery:
         deliveries = self.now(event).deliveries
@@ -100,16 +100,17 @@ class World:
         return deliveries[webhook.webhook_id]
 
     def webhook_now(self, webhook: Webhook) -> Webhook:
-        (found,) = (
-            each
-            for each in self.platform.webhooks.of_tenant(self.tenant_id)
-            if each.webhook_id == webhook.webhook_id
+        (current_webhook,) = (
+            candidate
+            for candidate in self.platform.webhooks.of_tenant(self.tenant_id)
+            if candidate.webhook_id == webhook.webhook_id
         )
-        return found
+        return current_webhook
 
     def codes(self, event: Event, webhook: Webhook) -> list[int | None]:
         return [
-            each.status_code for each in self.delivery(event, webhook).attempts
+            attempt.status_code
+            for attempt in self.delivery(event, webhook).attempts
         ]
 
 
@@ -127,11 +128,12 @@ def world(served: Platform) -> Iterator[World]:
 
 def test_an_event_reaches_a_webhook_that_can_verify_it(world: World) -> None:
     with receiving() as receiver:
-        webhook, event = world.webhook(receiver), world.event()
+        webhook = world.webhook(receiver)
+        event = world.event()
         assert str(world.sender.run()) == "1 delivered, 0 failed, 0 open"
         (request,) = receiver.requests
-    told = Verifier(webhook.secret).verify(request.body, request.headers)
-    assert told == {
+    payload = Verifier(webhook.secret).verify(request.body, request.headers)
+    assert payload == {
         "type": "run.failed",
         "timestamp": event.occurred_at.isoformat().replace("+00:00", "Z"),
         "data": dict(event.data),
@@ -156,12 +158,13 @@ def test_only_webhooks_that_want_an_event_are_told(world: World) -> None:
     with receiving() as receiver:
         world.webhook(receiver, events=(EventType.RUN_SUCCEEDED,))
         world.webhook(receiver, enabled=False)
-        one, two = world.webhook(receiver), world.webhook(receiver)
+        webhook = world.webhook(receiver)
+        two = world.webhook(receiver)
         event = world.event()
         world.sender.run()
         assert len(receiver.requests) == 2
     assert set(world.now(event).deliveries or ()) == {
-        one.webhook_id,
+        webhook.webhook_id,
         two.webhook_id,
     }
 
@@ -175,17 +178,18 @@ def test_an_event_that_nobody_wants_is_not_kept(world: World) -> None:
 def test_a_test_goes_to_its_webhook_whatever_that_wants(world: World) -> None:
     with receiving() as receiver:
         world.webhook(receiver)
-        asked = world.webhook(receiver, events=())
-        event = world.event(EventType.TEST, only_for=asked.webhook_id)
+        deaf_webhook = world.webhook(receiver, events=())
+        event = world.event(EventType.TEST, only_for=deaf_webhook.webhook_id)
         world.sender.run()
         (request,) = receiver.requests
     assert json.loads(request.body)["type"] == "webhook.test"
-    assert world.codes(event, asked) == [204]
+    assert world.codes(event, deaf_webhook) == [204]
 
 
 def test_both_secrets_sign_while_one_is_rotated(world: World) -> None:
     with receiving() as receiver:
-        old, new = world.webhook(receiver), new_secret()
+        old = world.webhook(receiver)
+        new = new_secret()
         rotation = edited(
             world.tenant_id, old.webhook_id, rotated(new, world.clock())
         )
@@ -204,7 +208,8 @@ def test_a_failure_is_tried_again_with_the_same_id_and_body(
     world: World,
 ) -> None:
     with receiving(answering(500)) as receiver:
-        webhook, event = world.webhook(receiver), world.event()
+        webhook = world.webhook(receiver)
+        event = world.event()
         assert str(world.sender.run()) == "0 delivered, 1 failed, 0 open"
         assert str(world.sender.run()) == "0 delivered, 0 failed, 0 open"
         world.clock.advance(seconds=30)
@@ -228,7 +233,8 @@ def test_a_failure_of_one_webhook_is_tried_again_with_that_one_alone(
     world: World,
 ) -> None:
     with receiving() as well, receiving(answering(503)) as ill:
-        good, bad = world.webhook(well), world.webhook(ill)
+        good = world.webhook(well)
+        bad = world.webhook(ill)
         event = world.event()
         world.sender.run()
         world.clock.advance(seconds=10)
@@ -241,15 +247,16 @@ def test_a_failure_of_one_webhook_is_tried_again_with_that_one_alone(
 
 def test_it_is_given_up_after_eight_tries_in_a_day(world: World) -> None:
     with receiving(answering(500)) as receiver:
-        webhook, event = world.webhook(receiver), world.event()
+        webhook = world.webhook(receiver)
+        event = world.event()
         began = world.clock()
         while (due_at := world.now(event).due_at) is not None:
             world.clock.now = max(due_at, began)
             world.sender.run()
         assert len(receiver.requests) == 8
-        assert {each.headers["webhook-id"] for each in receiver.requests} == {
-            event.event_id
-        }
+        assert {
+            request.headers["webhook-id"] for request in receiver.requests
+        } == {event.event_id}
     assert world.clock() - began > timedelta(hours=27)
     assert world.delivery(event, webhook).next_attempt_at is None
     assert world.webhook_now(webhook).failing_since == began
@@ -265,7 +272,8 @@ def test_what_is_no_success_is_a_failure(
     world: World, behave: Behavior
 ) -> None:
     with receiving(behave) as receiver:
-        webhook, event = world.webhook(receiver), world.event()
+        webhook = world.webhook(receiver)
+        event = world.event()
         assert str(world.sender.run()) == "0 delivered, 1 failed, 0 open"
     (attempt,) = world.delivery(event, webhook).attempts
     assert attempt.error is not None
@@ -276,7 +284,8 @@ def test_a_webhook_that_has_moved_gets_later_tries_where_it_is(
     world: World,
 ) -> None:
     with receiving(answering(500)) as old, receiving() as new:
-        webhook, event = world.webhook(old), world.event()
+        webhook = world.webhook(old)
+        event = world.event()
         world.sender.run()
         moved = edited(
             world.tenant_id,
@@ -295,7 +304,8 @@ def test_what_waits_for_a_webhook_that_is_gone_ends_quietly(
     world: World, how: str
 ) -> None:
     with receiving(answering(500)) as receiver:
-        webhook, event = world.webhook(receiver), world.event()
+        webhook = world.webhook(receiver)
+        event = world.event()
         world.sender.run()
         change = (
             removed(world.tenant_id, webhook.webhook_id)
@@ -320,7 +330,8 @@ def test_a_url_that_may_not_be_called_any_more_is_a_failure(
         update={"webhook_allow_loopback": False}
     )
     with receiving() as receiver:
-        webhook, event = world.webhook(receiver), world.event()
+        webhook = world.webhook(receiver)
+        event = world.event()
         world.new_sender(replace(world.platform, settings=strict)).run()
         assert receiver.requests == []
     (attempt,) = world.delivery(event, webhook).attempts
@@ -333,9 +344,10 @@ def test_a_url_that_may_not_be_called_any_more_is_a_failure(
 
 def audit_of(world: World) -> list[tuple[str, str | None, dict[str, object]]]:
     page = world.platform.audit.list_entries(world.tenant_id)
-    assert {each.actor.kind for each in page.items} <= {ActorKind.SYSTEM}
+    assert {entry.actor.kind for entry in page.items} <= {ActorKind.SYSTEM}
     return [
-        (each.action, each.target, dict(each.details)) for each in page.items
+        (entry.action, entry.target, dict(entry.details))
+        for entry in page.items
     ]
 
 
@@ -351,7 +363,7 @@ def test_a_receiver_that_is_gone_disables_its_webhook_at_once(
         assert len(receiver.requests) == 1
     now = world.webhook_now(webhook)
     assert (now.enabled, now.disabled_reason) == (False, DisabledReason.GONE)
-    assert [world.now(each).due_at for each in events] == [None] * 3
+    assert [world.now(event).due_at for event in events] == [None] * 3
     details = {
         "changed": ["enabled"],
         "enabled": False,
@@ -360,18 +372,16 @@ def test_a_receiver_that_is_gone_disables_its_webhook_at_once(
     assert audit_of(world) == [
         (Action.WEBHOOK_CHANGED, webhook.webhook_id, details)
     ]
-    lines = [json.loads(each) for each in capsys.readouterr().err.splitlines()]
-    assert [each["event"] for each in lines] == ["webhook_disabled"]
+    lines = [json.loads(text) for text in capsys.readouterr().err.splitlines()]
+    assert [line["event"] for line in lines] == ["webhook_disabled"]
 
 
 def test_what_waits_behind_an_answer_that_says_gone_is_not_sent(
     world: World,
 ) -> None:
     with receiving(answering(410)) as receiver:
-        webhook, events = (
-            world.webhook(receiver),
-            [world.event() for _ in range(20)],
-        )
+        webhook = world.webhook(receiver)
+        events = [world.event() for _ in range(20)]
         world.sender.run()
         assert len(receiver.requests) == 1
         receiver.behave = answering(204)
@@ -383,7 +393,7 @@ def test_what_waits_behind_an_answer_that_says_gone_is_not_sent(
         world.platform.webhooks.change(world.tenant_id, anew)
         world.event()
         assert str(world.sender.run()) == "1 delivered, 0 failed, 0 open"
-    assert [world.now(each).due_at for each in events] == [None] * 20
+    assert [world.now(event).due_at for event in events] == [None] * 20
 
 
 def test_five_days_of_failures_disable_and_a_success_begins_anew(
@@ -508,7 +518,8 @@ def test_a_receiver_that_hangs_delays_no_tick_and_no_other(
     monkeypatch.setattr(limiter, "SLOW_SECONDS", 1_000.0)
     ahead = [0.0]
     with receiving(waiting(over)) as dead, receiving() as alive:
-        hung, well = world.webhook(dead), world.webhook(alive)
+        hung = world.webhook(dead)
+        well = world.webhook(alive)
         events = [world.event() for _ in range(20)]
         sender = Sender(
             world.platform,
@@ -520,14 +531,13 @@ def test_a_receiver_that_hangs_delays_no_tick_and_no_other(
         assert str(sender.run(Deadline.after(30))).startswith(
             "20 delivered, 0 failed, "
         )
-        assert (
-            time.monotonic() - began < 50
-        )  # the receiver that hangs would take 60
+        # The receiver that hangs would take 60.
+        assert time.monotonic() - began < 50
         assert (len(alive.requests), len(dead.requests)) == (20, 1)
-        assert all(world.codes(each, well) == [204] for each in events)
+        assert all(world.codes(event, well) == [204] for event in events)
         # A sender that dies now leaves them due: later, and without a try.
-        assert all(world.codes(each, hung) == [] for each in events)
-        assert {world.now(each).due_at for each in events} == {
+        assert all(world.codes(event, hung) == [] for event in events)
+        assert {world.now(event).due_at for event in events} == {
             world.clock() + LEASE
         }
         # One call is under way and one waits; the others are in nobody's hands.
@@ -536,7 +546,7 @@ def test_a_receiver_that_hangs_delays_no_tick_and_no_other(
         world.clock.advance(minutes=1)
         assert str(sender.run()) == "0 delivered, 0 failed, 2 open"
         looks = sorted(
-            world.now(each).due_at or world.clock() for each in events
+            world.now(event).due_at or world.clock() for event in events
         )[2:]
         waits = [look - world.clock() for look in looks]
         assert set(waits) == {POSTPONED_FOR}
@@ -546,7 +556,8 @@ def test_a_result_that_comes_after_the_tick_is_written_by_the_next(
     world: World, over: threading.Event
 ) -> None:
     with receiving(waiting(over)) as receiver:
-        webhook, event = world.webhook(receiver), world.event()
+        webhook = world.webhook(receiver)
+        event = world.event()
         assert str(world.sender.run()) == "0 delivered, 0 failed, 1 open"
         over.set()
         assert str(world.sender.run()) == "0 delivered, 1 failed, 0 open"
@@ -622,19 +633,20 @@ def test_a_sender_that_dies_loses_nothing_and_sends_by_the_same_id(
     world: World, over: threading.Event
 ) -> None:
     with receiving(waiting(over)) as receiver:
-        webhook, event = world.webhook(receiver), world.event()
+        webhook = world.webhook(receiver)
+        event = world.event()
         world.sender.run()
         receiver.behave = answering(204)
-        other = world.new_sender()
-        assert str(other.run()) == "0 delivered, 0 failed, 0 open"
+        other_sender = world.new_sender()
+        assert str(other_sender.run()) == "0 delivered, 0 failed, 0 open"
         world.clock.now += LEASE
-        assert str(other.run()) == "1 delivered, 0 failed, 0 open"
+        assert str(other_sender.run()) == "1 delivered, 0 failed, 0 open"
         # What the first one finds out later is of no consequence.
         over.set()
         world.sender.run()
-        assert {each.headers["webhook-id"] for each in receiver.requests} == {
-            event.event_id
-        }
+        assert {
+            request.headers["webhook-id"] for request in receiver.requests
+        } == {event.event_id}
     assert world.codes(event, webhook) == [204]
 
 
@@ -655,16 +667,17 @@ def test_an_event_is_nobody_else_s_as_long_as_a_call_of_it_hangs(
     world: World, over: threading.Event
 ) -> None:
     with receiving(waiting(over)) as receiver:
-        webhook, event = world.webhook(receiver), world.event()
+        webhook = world.webhook(receiver)
+        event = world.event()
         sender = Sender(
             world.platform, WebhookClient(seconds=60), clock=world.clock
         )
-        other = world.new_sender()
+        other_sender = world.new_sender()
         assert str(sender.run()) == "0 delivered, 0 failed, 1 open"
         for _ in range(3):
             world.clock.now += LEASE * 0.6
             assert str(sender.run()) == "0 delivered, 0 failed, 1 open"
-            assert str(other.run()) == "0 delivered, 0 failed, 0 open"
+            assert str(other_sender.run()) == "0 delivered, 0 failed, 0 open"
         over.set()
         assert str(sender.run()) == "0 delivered, 1 failed, 0 open"
         assert len(receiver.requests) == 1
@@ -688,7 +701,8 @@ def test_what_cannot_be_written_is_kept_and_not_sent_again(
     client.meta.events.register("before-call.dynamodb.UpdateItem", refuse)
     try:
         with receiving(answer) as receiver:
-            webhook, event = world.webhook(receiver), world.event()
+            webhook = world.webhook(receiver)
+            event = world.event()
             with pytest.raises(ExternalServiceError):
                 world.sender.run()
             with pytest.raises(ExternalServiceError):
@@ -713,7 +727,8 @@ def test_an_update_of_health_that_cannot_be_written_holds_up_no_result(
 
     client = world.platform.clients.dynamodb
     with receiving(answering(500)) as receiver:
-        webhook, event = world.webhook(receiver), world.event()
+        webhook = world.webhook(receiver)
+        event = world.event()
         client.meta.events.register(
             "before-call.dynamodb.TransactWriteItems", refuse
         )

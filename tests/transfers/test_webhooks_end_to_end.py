@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 from standardwebhooks import Webhook as Verifier
 from standardwebhooks import WebhookVerificationError
 
-from relay_dagster.runs.model import Release
+from relay_dagster.runs.model import Release, RunRecord
 from relay_dagster.transfers.webhook_calls import WebhookClient
 from relay_dagster.transfers.webhook_sender import Sender
 from relay_dagster.webhooks.model import SUBSCRIBABLE
@@ -27,14 +27,14 @@ def world(served: Platform) -> Iterator[ApiWorld]:
     world = ApiWorld(served)
     world.store_config()
     yield world
-    for each in world.client.get(PLACE).json()["webhooks"]:
-        world.client.delete(f"{PLACE}/{each['webhook_id']}")
+    for webhook in world.client.get(PLACE).json()["webhooks"]:
+        world.client.delete(f"{PLACE}/{webhook['webhook_id']}")
 
 
 def made(world: ApiWorld, receiver: Receiver) -> dict[str, Any]:
     order = {
         "url": receiver.url,
-        "events": [str(each) for each in SUBSCRIBABLE],
+        "events": [str(event_type) for event_type in SUBSCRIBABLE],
     }
     response = world.client.post(PLACE, json=order)
     assert response.status_code == 201, response.text
@@ -50,9 +50,36 @@ def told(receiver: Receiver, secret: str) -> list[dict[str, Any]]:
     """Return what a receiver was sent, each verified, in the order of their instants."""
     verifier = Verifier(secret)
     bodies = [
-        verifier.verify(each.body, each.headers) for each in receiver.requests
+        verifier.verify(request.body, request.headers)
+        for request in receiver.requests
     ]
     return sorted(bodies, key=lambda body: (body["timestamp"], body["type"]))
+
+
+class Ends(NamedTuple):
+    """Runs that have come to their ends, one of each kind."""
+
+    succeeded: RunRecord
+    released: RunRecord
+    failed: RunRecord
+    cancelled_id: str
+
+
+def end_runs(world: ApiWorld) -> Ends:
+    """End a run in each way, release the one that is held, and roll its feed back."""
+    succeeded = world.succeed(world.post_run().json()["run_id"])
+    held = world.hold(world.post_run().json()["run_id"])
+    assert held.hold is not None
+    decision = Release(held.hold.sha256, held.hold.guard_names, "seen", "ops")
+    world.platform.ledger.feeds.release(held.run_id, decision)
+    failed = world.fail(world.post_run().json()["run_id"])
+    cancelled_id = world.post_run().json()["run_id"]
+    world.client.post(f"/v1/runs/{cancelled_id}/cancel")
+    world.client.post(
+        "/v1/tenants/acme/feed/rollback",
+        json={"run_id": succeeded.run_id, "reason": "seen"},
+    )
+    return Ends(succeeded, held, failed, cancelled_id)
 
 
 def test_each_end_and_each_publication_reaches_the_receiver(
@@ -60,36 +87,44 @@ def test_each_end_and_each_publication_reaches_the_receiver(
 ) -> None:
     with receiving() as receiver:
         webhook = made(world, receiver)
-        first = world.succeed(world.post_run().json()["run_id"])
-        held = world.hold(world.post_run().json()["run_id"])
-        assert held.hold is not None
-        decision = Release(
-            held.hold.sha256, held.hold.guard_names, "seen", "ops"
-        )
-        world.platform.ledger.feeds.release(held.run_id, decision)
-        failed = world.fail(world.post_run().json()["run_id"])
-        gone = world.post_run().json()["run_id"]
-        world.client.post(f"/v1/runs/{gone}/cancel")
-        world.client.post(
-            "/v1/tenants/acme/feed/rollback",
-            json={"run_id": first.run_id, "reason": "seen"},
-        )
+        ends = end_runs(world)
         send_all(world)
         bodies = told(receiver, webhook["secret"])
-    assert [(each["type"], each["data"]["run_id"]) for each in bodies] == [
-        ("feed.published", first.run_id),
-        ("run.succeeded", first.run_id),
-        ("run.held", held.run_id),
-        ("feed.published", held.run_id),
-        ("run.succeeded", held.run_id),
-        ("run.failed", failed.run_id),
-        ("run.cancelled", gone),
-        ("feed.published", first.run_id),
+    assert [(body["type"], body["data"]["run_id"]) for body in bodies] == [
+        ("feed.published", ends.succeeded.run_id),
+        ("run.succeeded", ends.succeeded.run_id),
+        ("run.held", ends.released.run_id),
+        ("feed.published", ends.released.run_id),
+        ("run.succeeded", ends.released.run_id),
+        ("run.failed", ends.failed.run_id),
+        ("run.cancelled", ends.cancelled_id),
+        ("feed.published", ends.succeeded.run_id),
     ]
-    shown = {
+    assert_hold_is_told(bodies[2]["data"], ends.released)
+    assert bodies[5]["data"]["error_code"] == "DECODE_ERROR"
+    assert bodies[5]["data"]["failure_class"] == "vendor_data"
+    tries = world.client.get(
+        f"{PLACE}/{webhook['webhook_id']}/deliveries"
+    ).json()["deliveries"]
+    assert {
+        (
+            delivery_try["status_code"],
+            delivery_try["attempt"],
+            delivery_try["error"],
+        )
+        for delivery_try in tries
+    } == {(204, 1, None)}
+    sent = {request.headers["webhook-id"] for request in receiver.requests}
+    assert {delivery_try["delivery_id"] for delivery_try in tries} == sent
+    assert len(tries) == len(bodies)
+
+
+def assert_hold_is_told(data: dict[str, Any], held: RunRecord) -> None:
+    assert held.hold is not None
+    guard = {
         name: value for name, value in TRIPPED.items() if name != "examples"
     }
-    assert bodies[2]["data"] == {
+    assert data == {
         "run_id": held.run_id,
         "tenant_id": "acme",
         "status": "HELD",
@@ -100,25 +135,9 @@ def test_each_end_and_each_publication_reaches_the_receiver(
         "hold": {
             "sha256": held.hold.sha256,
             "baseline_run_id": "baseline-run",
-            "guards": [shown],
+            "guards": [guard],
         },
     }
-    assert (
-        bodies[5]["data"]["error_code"],
-        bodies[5]["data"]["failure_class"],
-    ) == (
-        "DECODE_ERROR",
-        "vendor_data",
-    )
-    tries = world.client.get(
-        f"{PLACE}/{webhook['webhook_id']}/deliveries"
-    ).json()["deliveries"]
-    assert {
-        (each["status_code"], each["attempt"], each["error"]) for each in tries
-    } == {(204, 1, None)}
-    sent = {request.headers["webhook-id"] for request in receiver.requests}
-    assert {each["delivery_id"] for each in tries} == sent
-    assert len(tries) == len(bodies)
 
 
 def test_a_rotated_secret_and_the_one_before_both_verify_a_test(
@@ -150,19 +169,25 @@ def test_a_failure_is_listed_with_the_next_try_and_one_that_is_gone_is_disabled(
         place = f"{PLACE}/{webhook['webhook_id']}"
         world.client.post(f"{place}/test")
         send_all(world)
-        (one,) = world.client.get(f"{place}/deliveries").json()["deliveries"]
-        assert (one["event"], one["attempt"], one["status_code"]) == (
+        (delivery_try,) = world.client.get(f"{place}/deliveries").json()[
+            "deliveries"
+        ]
+        assert (
+            delivery_try["event"],
+            delivery_try["attempt"],
+            delivery_try["status_code"],
+        ) == (
             "webhook.test",
             1,
             503,
         )
-        assert one["next_attempt_at"] > one["at"]
+        assert delivery_try["next_attempt_at"] > delivery_try["at"]
         assert world.client.get(place).json()["failing_since"] is not None
         receiver.behave = answering(410)
         world.client.post(f"{place}/test")
         send_all(world)
-    shown = world.client.get(place).json()
-    assert (shown["enabled"], shown["disabled_reason"]) == (
+    webhook_now = world.client.get(place).json()
+    assert (webhook_now["enabled"], webhook_now["disabled_reason"]) == (
         False,
         "receiver_gone",
     )

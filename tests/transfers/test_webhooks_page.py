@@ -36,7 +36,8 @@ def read(request: pytest.FixtureRequest) -> Read:
 
 
 def test_a_snippet_reads_what_is_sent(read: Read) -> None:
-    old, new = new_secret(), new_secret()
+    old = new_secret()
+    new = new_secret()
     headers = request_headers("msg_1", BODY, [new, old], datetime.now(UTC))
     for secret in (old, new):
         assert read(secret, headers, BODY) == json.loads(BODY)
@@ -46,15 +47,16 @@ def test_a_snippet_reads_what_is_sent(read: Read) -> None:
 def test_a_snippet_refuses_what_somebody_else_sends(
     read: Read, what: str
 ) -> None:
-    secret, at = new_secret(), datetime.now(UTC)
+    secret = new_secret()
+    at = datetime.now(UTC)
     if what == "old":
         at -= timedelta(minutes=6)
     headers = request_headers("msg_1", BODY, [secret], at)
     if what == "time":
         headers["webhook-timestamp"] = str(int(at.timestamp()) + 1)
-    given = new_secret() if what == "secret" else secret
+    used_secret = new_secret() if what == "secret" else secret
     with pytest.raises(Exception, match=r"(?i)signed|signature|old|ago"):
-        read(given, headers, BODY + b" " if what == "body" else BODY)
+        read(used_secret, headers, BODY + b" " if what == "body" else BODY)
 
 
 def test_the_tries_are_those_that_are_made() -> None:
@@ -63,14 +65,14 @@ def test_the_tries_are_those_that_are_made() -> None:
         range(1, len(WAITS) + 1)
     )
     assert [seconds(wait) for _, wait, _ in rows] == [
-        each.total_seconds() for each in WAITS
+        wait.total_seconds() for wait in WAITS
     ]
     sums = [
-        sum(each.total_seconds() for each in WAITS[: number + 1])
+        sum(wait.total_seconds() for wait in WAITS[: number + 1])
         for number in range(8)
     ]
     # Told to the minute, where there are minutes.
-    assert [seconds(each) for *_, each in rows] == [
+    assert [seconds(text) for *_, text in rows] == [
         s if s < 60 else s // 60 * 60 for s in sums
     ]
 
@@ -84,13 +86,13 @@ def seconds(text: str) -> int:
 
 
 def test_the_body_that_is_shown_has_the_fields_of_one_that_is_sent() -> None:
-    (shown,) = (
-        json.loads(each)
-        for each in re.findall(r"```json\n(.+?)```", PAGE, re.DOTALL)
+    (example,) = (
+        json.loads(text)
+        for text in re.findall(r"```json\n(.+?)```", PAGE, re.DOTALL)
     )
     sent = json.loads(trial_event("acme", "wh_1", datetime.now(UTC)).body)
-    assert list(shown) == list(sent)
-    assert list(shown["data"]) == list(sent["data"])
+    assert list(example) == list(sent)
+    assert list(example["data"]) == list(sent["data"])
 
 
 def test_every_event_is_explained() -> None:

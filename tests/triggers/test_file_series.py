@@ -52,15 +52,15 @@ FIRST = [
 def test_a_series_begins_with_the_newest_full_file_and_what_follows_it() -> (
     None
 ):
-    found = survey(NO_FILES, reversed(FIRST), NOW, NO_WAIT)
-    assert names(found) == ["full-2", "delta-2", "delta-3"]
-    assert found.series.is_begun
-    assert found.next_ready_at is None
+    surveyed = survey(NO_FILES, reversed(FIRST), NOW, NO_WAIT)
+    assert names(surveyed) == ["full-2", "delta-2", "delta-3"]
+    assert surveyed.series.is_begun
+    assert surveyed.next_ready_at is None
 
 
 def test_without_a_full_file_a_series_does_not_begin() -> None:
-    found = survey(NO_FILES, [file("delta-1", 1)], NOW, NO_WAIT)
-    assert (found.series, names(found)) == (NO_FILES, [])
+    surveyed = survey(NO_FILES, [file("delta-1", 1)], NOW, NO_WAIT)
+    assert (surveyed.series, names(surveyed)) == (NO_FILES, [])
 
 
 def test_every_file_that_was_not_there_follows_in_order() -> None:
@@ -76,38 +76,44 @@ def test_every_file_that_was_not_there_follows_in_order() -> None:
         # It was replaced.
         file("delta-3", 310),
     ]
-    found = survey(series, later, NOW, NO_WAIT)
-    assert names(found) == [
+    surveyed = survey(series, later, NOW, NO_WAIT)
+    assert names(surveyed) == [
         "delta-0",
         "delta-3",
         "delta-4",
         "full-3",
         "delta-5",
     ]
-    series = pulled_all(found)
+    series = pulled_all(surveyed)
     assert names(survey(series, later, NOW, NO_WAIT)) == []
 
 
 def test_a_file_waits_until_it_and_all_earlier_ones_are_settled() -> None:
     files = [file("full-1", 100), file("delta-1", 200)]
-    found = survey(NO_FILES, files, NOW, SETTLE)
-    assert (names(found), found.next_ready_at) == ([], NOW + SETTLE)
+    surveyed = survey(NO_FILES, files, NOW, SETTLE)
+    assert (names(surveyed), surveyed.next_ready_at) == ([], NOW + SETTLE)
     grown = [file("full-1", 100), file("delta-1", 200, size=11)]
     files = [*grown, file("delta-2", 300)]
     later = NOW + SETTLE
-    found = survey(found.series, files, later, SETTLE)
+    surveyed = survey(surveyed.series, files, later, SETTLE)
     # The delta has grown, and so it holds up the one behind it.
-    assert (names(found), found.next_ready_at) == (["full-1"], later + SETTLE)
-    series = pulled_all(found)
-    found = survey(series, files, later + SETTLE, SETTLE)
-    assert (names(found), found.next_ready_at) == (["delta-1", "delta-2"], None)
+    assert (names(surveyed), surveyed.next_ready_at) == (
+        ["full-1"],
+        later + SETTLE,
+    )
+    series = pulled_all(surveyed)
+    surveyed = survey(series, files, later + SETTLE, SETTLE)
+    assert (names(surveyed), surveyed.next_ready_at) == (
+        ["delta-1", "delta-2"],
+        None,
+    )
 
 
 def test_what_is_gone_from_the_folder_is_forgotten() -> None:
     series = pulled_all(survey(NO_FILES, FIRST, NOW, NO_WAIT))
-    rest = FIRST[2:]
-    found = survey(series, rest, NOW, NO_WAIT)
-    assert found.series.pulled == {listed.digest for listed in rest}
+    remaining = FIRST[2:]
+    surveyed = survey(series, remaining, NOW, NO_WAIT)
+    assert surveyed.series.pulled == {listed.digest for listed in remaining}
 
 
 def test_a_series_knows_as_many_files_as_it_may_and_none_twice() -> None:
@@ -120,12 +126,12 @@ def test_a_series_knows_as_many_files_as_it_may_and_none_twice() -> None:
         is_begun=True,
         pulled=frozenset(listed.digest for listed in [start, *files]),
     )
-    found = survey(series, [start, *files], NOW, NO_WAIT)
-    assert len(found.series.pulled) == MAX_PULLED
-    assert found.series.forgotten == files[2].mark
-    assert names(found) == []
-    again = survey(found.series, [start, *files], NOW, NO_WAIT)
-    assert (names(again), again.series) == ([], found.series)
+    surveyed = survey(series, [start, *files], NOW, NO_WAIT)
+    assert len(surveyed.series.pulled) == MAX_PULLED
+    assert surveyed.series.forgotten == files[2].mark
+    assert names(surveyed) == []
+    again = survey(surveyed.series, [start, *files], NOW, NO_WAIT)
+    assert (names(again), again.series) == ([], surveyed.series)
     new_file = file("delta-9999", 500)
-    again = survey(found.series, [start, *files, new_file], NOW, NO_WAIT)
+    again = survey(surveyed.series, [start, *files, new_file], NOW, NO_WAIT)
     assert names(again) == ["delta-9999"]

@@ -67,17 +67,17 @@ def test_another_url_is_due_at_once_and_forgets_the_marks_but_not_the_bytes() ->
 
 
 def test_whoever_asks_during_a_pull_is_not_put_behind_its_wait() -> None:
-    asked = pulls.asked(NOW)(pulls.begun(STATE))
+    requested = pulls.asked(NOW)(pulls.begun(STATE))
     for rule in (
         pulls.failed("no answer", NOW),
         pulls.unchanged("", FileMark(), NOW, HOUR),
         pulls.postponed(NOW, HOUR),
         pulls.forgotten(NOW),
     ):
-        after = rule(asked)
+        after = rule(requested)
         assert after is not None
         assert after.due_at == NOW
-        later = rule(pulls.begun(asked))
+        later = rule(pulls.begun(requested))
         assert later is None or later.due_at is None or later.due_at > NOW
 
 
@@ -86,5 +86,5 @@ def test_marks_of_another_source_spare_no_transfer() -> None:
     state = known(URL)
     after = pulls.unchanged(state.source, mark, NOW, HOUR)(state)
     assert after.mark == mark
-    other = pulls.unchanged("another", mark, NOW, HOUR)(state)
-    assert other.mark == FileMark()
+    other_state = pulls.unchanged("another", mark, NOW, HOUR)(state)
+    assert other_state.mark == FileMark()

@@ -37,7 +37,8 @@ RESOLVER_RULES = (
     f"--host-resolver-rules=MAP {REBOUND} 127.0.0.1, MAP * ~NOTFOUND, "
     "EXCLUDE 127.0.0.1, EXCLUDE localhost"
 )
-WIDTH, HEIGHT = 1400, 900
+WIDTH = 1400
+HEIGHT = 900
 
 
 class NoChromiumError(Exception):
@@ -52,12 +53,12 @@ def find_chromium() -> str:
     """
     named = os.environ.get("CHROMIUM")
     for name in [named] if named else NAMES:
-        found = shutil.which(name)
-        if found:
-            return found
-    wanted = repr(named) if named else f"any of {', '.join(NAMES)}"
+        path = shutil.which(name)
+        if path:
+            return path
+    programs = repr(named) if named else f"any of {', '.join(NAMES)}"
     raise NoChromiumError(
-        f"no Chromium: cannot find {wanted}; set CHROMIUM to its path"
+        f"no Chromium: cannot find {programs}; set CHROMIUM to its path"
     )
 
 

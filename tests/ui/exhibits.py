@@ -20,13 +20,13 @@ from relay_dagster.runs.ports import utc_now
 from support.builders import feed, part_document
 from support.sftp_servers import PASSWORD, SftpServer, sftp_server
 
-HISTORY, FAILED, REFUSED, HELD = (
-    "acme_parts",
-    "north_tools",
-    "old_town",
-    "south_yard",
-)
-RELEASED, QUARANTINED, UPLOADED = "west_pier", "east_mill", "iron_bridge"
+HISTORY = "acme_parts"
+FAILED = "north_tools"
+REFUSED = "old_town"
+HELD = "south_yard"
+RELEASED = "west_pier"
+QUARANTINED = "east_mill"
+UPLOADED = "iron_bridge"
 OVERRIDDEN_SKU = "SKU-0008"
 _MARKETPLACE = {
     "channel_id": "marketplace",
@@ -69,8 +69,8 @@ class Exhibits:
 
     def key_of(self, tenant: str) -> str:
         """Return a new key of a tenant, which signs in to its pages."""
-        made = self.relay.http.post(f"/v1/tenants/{tenant}/api-keys")
-        return str(made.json()["api_key"])
+        response = self.relay.http.post(f"/v1/tenants/{tenant}/api-keys")
+        return str(response.json()["api_key"])
 
     def supplier_page(self, tenant: str, vendor: str) -> str:
         """Return the address of a new page for a vendor's supplier."""
@@ -80,10 +80,10 @@ class Exhibits:
             "name": "Anna of North",
             "expires_at": until,
         }
-        made = self.relay.http.post(
+        response = self.relay.http.post(
             f"/v1/tenants/{tenant}/supplier-links", json=order
         )
-        return str(made.json()["url"])
+        return str(response.json()["url"])
 
     @property
     def latest(self) -> Mapping[str, Any]:
@@ -101,7 +101,8 @@ def exhibited(home: Path) -> Iterator[Exhibits]:
     with relay, sftp_server(shop_folder) as shop:
         history = tuple(_run_history(relay))
         uploaded = _uploaded(relay, shop)
-        held, released = _held(relay, HELD), _held(relay, RELEASED)
+        held = _held(relay, HELD)
+        released = _held(relay, RELEASED)
         _release_and_roll_back(relay, released)
         quarantined = _quarantined(relay)
         failed = _ended(relay, _start_failed(relay))
@@ -169,7 +170,7 @@ def _uploaded(relay: Installation, shop: SftpServer) -> Mapping[str, Any]:
         lambda: relay.aws.runs.list_runs(UPLOADED).items,
         within=RUN_SECONDS,
     )
-    ended = _ended(relay, record.run_id)
+    final_record = _ended(relay, record.run_id)
     wait_for(
         "the feed is delivered",
         lambda: [*(shop.root / "in").glob("stock.csv")],
@@ -183,7 +184,7 @@ def _uploaded(relay: Installation, shop: SftpServer) -> Mapping[str, Any]:
         part_document(inbound={"type": "s3", "s3_prefix": prices})
     ]
     _store(relay, UPLOADED, document)
-    return ended
+    return final_record
 
 
 def _start_failed(relay: Installation) -> str:
@@ -254,9 +255,10 @@ def _release_and_roll_back(
     relay: Installation, held: Mapping[str, Any]
 ) -> None:
     """Release what a run holds back, and publish the feed before it again, an event each."""
-    feed_path, hold = f"/v1/tenants/{held['tenant_id']}/feed", held["hold"]
+    feed_path = f"/v1/tenants/{held['tenant_id']}/feed"
+    hold = held["hold"]
     guards = sorted(
-        {each["guard"] for each in hold["guards"] if each["tripped"]}
+        {guard["guard"] for guard in hold["guards"] if guard["tripped"]}
     )
     order = {
         "sha256": hold["sha256"],
@@ -298,11 +300,12 @@ def _first_part(data: bytes, encoding: str, part: float) -> bytes:
 def _ended(relay: Installation, run_id: str) -> Mapping[str, Any]:
     """Return a run once nothing of it is left to do, in Dagster neither."""
     relay.wait_final(run_id)
-    shown = relay.shown(run_id)
-    dagster_run_id, ends = shown["dagster_run_id"], ("SUCCESS", "FAILURE")
+    run = relay.shown(run_id)
+    dagster_run_id = run["dagster_run_id"]
+    ends = ("SUCCESS", "FAILURE")
     wait_for(
         "Dagster's run is over",
         lambda: relay.dagster.status(dagster_run_id) in ends,
         within=60,
     )
-    return shown
+    return run

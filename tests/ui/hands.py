@@ -52,11 +52,11 @@ class Keys(Mouse):
         self.page.keyboard.press("Delete")
 
     def _reach(self, what: Locator) -> None:
-        wanted = what.element_handle()
+        target = what.element_handle()
         for _ in range(MAX_TABS):
             self.page.keyboard.press("Tab")
             if self.page.evaluate(
-                "wanted => document.activeElement === wanted", wanted
+                "wanted => document.activeElement === wanted", target
             ):
                 return
         raise AssertionError(f"no key leads to {what}")

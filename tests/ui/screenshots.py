@@ -47,22 +47,22 @@ def make_pictures(views: Sequence[View], folder: Path) -> None:
 
 def small(png: bytes) -> bytes:
     """Return a picture in few colours, the rare ones too: a red dot on a grey page stays red."""
-    made = io.BytesIO()
+    picture_file = io.BytesIO()
     picture = Image.open(io.BytesIO(png)).convert("RGB")
     few = picture.quantize(
         COLORS, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE
     )
-    few.save(made, "PNG", optimize=True)
-    return made.getvalue()
+    few.save(picture_file, "PNG", optimize=True)
+    return picture_file.getvalue()
 
 
 def main(names: Sequence[str]) -> int:
     """Make the pictures that are named, or all; return the exit status."""
-    known = (*VIEWS, *PAGES)
-    views = [view for view in known if not names or view.name in names]
+    all_views = (*VIEWS, *PAGES)
+    views = [view for view in all_views if not names or view.name in names]
     if not views or len(views) < len(names):
         print(
-            f"the pictures are {', '.join(view.name for view in known)}",
+            f"the pictures are {', '.join(view.name for view in all_views)}",
             file=sys.stderr,
         )
         return 2

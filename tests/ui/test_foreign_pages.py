@@ -45,7 +45,7 @@ class TwoUis(Stack):
         if name != BARE:
             return super().command(name)
         port = str(self.ports[BARE])
-        own = [
+        bare_command = [
             sys.executable,
             "-m",
             "dagster_webserver",
@@ -54,7 +54,7 @@ class TwoUis(Stack):
             "-p",
             port,
         ]
-        return [*own, "-w", str(self.workspace)]
+        return [*bare_command, "-w", str(self.workspace)]
 
     def readiness_check(self, name: str) -> Callable[[], bool]:
         if name != BARE:
@@ -175,25 +175,25 @@ def test_a_foreign_page_opens_no_websocket(uis: TwoUis, page: Page) -> None:
 def test_a_foreign_page_shows_no_button_of_ours_in_its_frame(
     uis: TwoUis, page: Page
 ) -> None:
-    shown = {}
+    framed = {}
     for ui in (BARE, WEBSERVER):
         page.set_content(f'<iframe src="{uis.url(ui)}/server_info"></iframe>')
         page.wait_for_load_state("networkidle")
-        shown[ui] = "dagster_version" in page.frames[1].content()
-    assert shown == {BARE: True, WEBSERVER: False}
+        framed[ui] = "dagster_version" in page.frames[1].content()
+    assert framed == {BARE: True, WEBSERVER: False}
 
 
 def test_a_name_that_was_bound_to_this_machine_reads_nothing(
     uis: TwoUis, browser: Browser
 ) -> None:
-    told = {}
+    answers = {}
     for ui in (BARE, WEBSERVER):
         answer = browser.page.goto(
             f"http://{REBOUND}:{uis.ports[ui]}/server_info"
         )
         assert answer is not None
-        told[ui] = (answer.status, "dagster_version" in answer.text())
-    assert told == {BARE: (200, True), WEBSERVER: (421, False)}
+        answers[ui] = (answer.status, "dagster_version" in answer.text())
+    assert answers == {BARE: (200, True), WEBSERVER: (421, False)}
 
 
 def test_the_own_page_runs_mutations_and_opens_websockets(

@@ -63,126 +63,165 @@ def new_tenant(relay: Installation, tenant: str) -> str:
     }  # fmt: skip
     stored = relay.http.put(f"/v1/tenants/{tenant}/config", json=document)
     assert stored.status_code == 201, stored.text
-    made = relay.http.post(f"/v1/tenants/{tenant}/api-keys")
-    return str(made.json()["api_key"])
+    response = relay.http.post(f"/v1/tenants/{tenant}/api-keys")
+    return str(response.json()["api_key"])
+
+
+class Merchant:
+    """A merchant who goes through the pages with a mouse or with keys alone."""
+
+    def __init__(
+        self, hand: Mouse, folder: Path, *, scripts: bool = True
+    ) -> None:
+        self.hand = hand
+        self._page = hand.page
+        self._folder = folder
+        self._scripts = scripts
+
+    def button(self, name: str) -> Locator:
+        return self._page.get_by_role("button", name=name)
+
+    def link(self, name: str) -> Locator:
+        return self._page.get_by_role("link", name=name, exact=True)
+
+    def field(self, label: str) -> Locator:
+        return self._page.get_by_label(label, exact=True)
+
+    def sees(self, text: str) -> None:
+        expect(self._page.locator("body")).to_contain_text(
+            text, timeout=SECONDS * 1000
+        )
+        self.hand.look()
+
+    def sign_in(self, api: str, key: str) -> None:
+        self._page.goto(f"{api}/app")
+        self.sees("Sign in")
+        self.hand.enter(self._page.get_by_label("API key"), key)
+        self.hand.press(self.button("Sign in"))
+
+    def upload(self, rows: Sequence[str]) -> None:
+        path = self._folder / "Lagerliste März.csv"
+        path.write_bytes(
+            "\r\n".join(["Artikelnummer;Bestand;Preis", *rows]).encode("cp1252")
+        )
+        self.hand.press(self.link("Overview"))
+        self.hand.press(self.link(VENDOR).first)
+        with self._page.expect_file_chooser() as chooser:
+            self.hand.press(self._page.get_by_label("Vendor's file"))
+        chooser.value.set_files(path)
+        self.hand.press(self.button("Upload file"))
+        self._page.wait_for_url("**/check")
+
+    def run(self) -> None:
+        page = self._page
+        self.hand.press(self.link("Overview"))
+        self.hand.press(self.button("Start run"))
+        page.wait_for_url("**/runs/*")
+        self.sees("The run is in progress")
+        for _ in range(0 if self._scripts else SECONDS):
+            if not page.locator("#progress").count():
+                break
+            page.wait_for_timeout(1000)
+            # Between two pages there is no progress either.
+            with page.expect_navigation():
+                self.hand.press(self.link("Refresh"))
+        page.wait_for_selector(
+            "#progress", state="detached", timeout=SECONDS * 1000
+        )
+
+    def explain(self, sku: str) -> None:
+        self.hand.press(self.link("SKU lookup"))
+        self.sees("See how a SKU got its price")
+        self.hand.enter(self.field("SKU"), sku)
+        self.hand.press(self.button("Look up SKU"))
+
+    def go_back(self) -> None:
+        self._page.go_back()
+
+    def press_text(self, text: str) -> None:
+        self.hand.press(self._page.get_by_text(text))
+
+    def press_label(self, label: str) -> None:
+        self.hand.press(self._page.get_by_label(label))
+
+    def fill(self, label: str, text: str) -> None:
+        self.hand.enter(self._page.get_by_label(label), text)
 
 
 def journey(
     hand: Mouse, api: str, key: str, folder: Path, *, scripts: bool = True
 ) -> None:
     """Go through the day."""
-    page = hand.page
+    merchant = Merchant(hand, folder, scripts=scripts)
+    merchant.sign_in(api, key)
+    publish_the_first_feed(merchant)
+    accept_a_price(merchant)
+    release_a_held_feed(merchant)
+    override_a_price(merchant)
+    hand.press(merchant.button("Sign out"))
+    merchant.sees("Sign in")
 
-    def button(name: str) -> Locator:
-        return page.get_by_role("button", name=name)
 
-    def link(name: str) -> Locator:
-        return page.get_by_role("link", name=name, exact=True)
+def publish_the_first_feed(merchant: Merchant) -> None:
+    merchant.sees("Create your first feed")
+    merchant.upload(ROWS)
+    merchant.sees("A run cannot use this file")
+    merchant.hand.press(merchant.button("Apply these settings"))
+    merchant.sees("The settings were applied (version 2)")
+    merchant.sees("All 40 rows are valid.")
+    merchant.run()
+    merchant.sees("The new feed has 40 SKUs")
+    merchant.hand.press(merchant.link("Report"))
+    merchant.sees("Run report for")
+    merchant.go_back()
+    merchant.hand.press(merchant.link("Overview"))
+    merchant.sees("40 SKUs are in your feed")
 
-    def shows(text: str) -> None:
-        expect(page.locator("body")).to_contain_text(
-            text, timeout=SECONDS * 1000
-        )
-        hand.look()
 
-    def upload(rows: Sequence[str]) -> None:
-        path = folder / "Lagerliste März.csv"
-        path.write_bytes(
-            "\r\n".join(["Artikelnummer;Bestand;Preis", *rows]).encode("cp1252")
-        )
-        hand.press(link("Overview"))
-        hand.press(link(VENDOR).first)
-        with page.expect_file_chooser() as chooser:
-            hand.press(page.get_by_label("Vendor's file"))
-        chooser.value.set_files(path)
-        hand.press(button("Upload file"))
-        page.wait_for_url("**/check")
-
-    def run() -> None:
-        hand.press(link("Overview"))
-        hand.press(button("Start run"))
-        page.wait_for_url("**/runs/*")
-        shows("The run is in progress")
-        for _ in range(0 if scripts else SECONDS):
-            if not page.locator("#progress").count():
-                break
-            page.wait_for_timeout(1000)
-            with (
-                page.expect_navigation()
-            ):  # between two pages there is no progress either
-                hand.press(link("Refresh"))
-        page.wait_for_selector(
-            "#progress", state="detached", timeout=SECONDS * 1000
-        )
-
-    def explain(sku: str) -> None:
-        hand.press(link("SKU lookup"))
-        shows("See how a SKU got its price")
-        hand.enter(page.get_by_label("SKU", exact=True), sku)
-        hand.press(button("Look up SKU"))
-
-    page.goto(f"{api}/app")
-    shows("Sign in")
-    hand.enter(page.get_by_label("API key"), key)
-    hand.press(button("Sign in"))
-    shows("Create your first feed")
-    upload(ROWS)
-    shows("A run cannot use this file")
-    hand.press(button("Apply these settings"))
-    shows("The settings were applied (version 2)")
-    shows("All 40 rows are valid.")
-    run()
-    shows("A new feed with 40 SKUs")
-    hand.press(link("View full report"))
-    shows("The new feed has 40 SKUs")
-    page.go_back()
-    hand.press(link("Overview"))
-    shows("40 SKUs are in your feed")
-
-    upload(DEARER)
-    run()
-    shows("Prices to review")
-    shows("1 new price is far from the published price")
-    hand.press(page.get_by_label("Accept N-002"))
-    hand.enter(
-        page.get_by_label("Reason for accepting the prices"),
-        "it is sold by the thousand now",
+def accept_a_price(merchant: Merchant) -> None:
+    merchant.upload(DEARER)
+    merchant.run()
+    merchant.sees("Prices to review")
+    merchant.sees("far from the published price")
+    merchant.press_label("Select N-002")
+    merchant.fill(
+        "Reason for accepting the prices", "it is sold by the thousand now"
     )
-    hand.press(button("Accept prices"))
-    shows("1 price accepted")
+    merchant.hand.press(merchant.button("Accept prices"))
+    merchant.sees("1 price accepted")
 
-    upload(DEARER[:4])
-    shows("All 4 rows are valid.")
-    run()
-    shows("A new feed with 4 SKUs is on hold")
-    hand.enter(
-        page.get_by_label("Reason for the release"), "the line is discontinued"
-    )
-    hand.press(button("Release feed"))
-    shows("released from hold. Reason: the line is discontinued")
 
-    explain("N-002")
-    shows(f"{VENDOR} has the only offer.")
-    shows("3000.00")
-    hand.press(
-        page.get_by_text("Edit override")
-    )  # beside the price that was accepted
-    price = page.get_by_label("Price (EUR)", exact=True)
+def release_a_held_feed(merchant: Merchant) -> None:
+    merchant.upload(DEARER[:4])
+    merchant.sees("All 4 rows are valid.")
+    merchant.run()
+    merchant.sees("The new feed is on hold")
+    merchant.fill("Reason for the release", "the line is discontinued")
+    merchant.hand.press(merchant.button("Release feed"))
+    merchant.sees("released from hold. Reason: the line is discontinued")
+
+
+def override_a_price(merchant: Merchant) -> None:
+    hand = merchant.hand
+    merchant.explain("N-002")
+    merchant.sees(f"{VENDOR} has the only offer.")
+    merchant.sees("3000.00")
+    # The button is beside the price that was accepted.
+    merchant.press_text("Edit override")
+    price = merchant.field("Price (EUR)")
     hand.enter(price, "99,90")
-    hand.press(button("Save override"))
-    shows("Enter a valid price.")
+    hand.press(merchant.button("Save override"))
+    merchant.sees("Enter a valid price.")
     expect(price).to_have_value("99,90")
     hand.clear(price)
     hand.enter(price, "99.90")
-    hand.press(button("Save override"))
-    shows("99.90")
-    run()
-    shows("A new feed with 4 SKUs")
-    explain("N-002")
-    shows("Override")
-    shows("99.90")
-    hand.press(button("Sign out"))
-    shows("Sign in")
+    hand.press(merchant.button("Save override"))
+    merchant.sees("99.90")
+    merchant.run()
+    merchant.sees("The new feed has 4 SKUs")
+    merchant.explain("N-002")
+    merchant.sees("Override")
+    merchant.sees("99.90")
 
 
 def test_a_merchant_s_day_without_a_fault_that_axe_finds(
@@ -304,5 +343,9 @@ def resident_mib(relay: Installation) -> float:
     status = Path(
         f"/proc/{relay.stack.services[API].process.pid}/status"
     ).read_text()
-    (line,) = (each for each in status.splitlines() if each.startswith("VmRSS"))
+    (line,) = (
+        line_text
+        for line_text in status.splitlines()
+        if line_text.startswith("VmRSS")
+    )
     return int(line.split()[1]) / 1024

@@ -52,9 +52,9 @@ def exhibits(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Exhibits]:
     find_chromium()
     with (
         mock.patch.dict(os.environ),
-        exhibited(tmp_path_factory.mktemp("ui")) as made,
+        exhibited(tmp_path_factory.mktemp("ui")) as new_exhibits,
     ):
-        yield made
+        yield new_exhibits
 
 
 @pytest.fixture(scope="module")
@@ -113,10 +113,8 @@ def test_an_address_that_is_pressed_is_copied_and_leads_to_the_file(
     browser: Browser, exhibits: Exhibits
 ) -> None:
     visit(browser, BY_NAME["tenant"], exhibits)
-    objects, key = (
-        exhibits.relay.aws.objects,
-        exhibits.latest["artifacts"]["merged_inventory"],
-    )
+    objects = exhibits.relay.aws.objects
+    key = exhibits.latest["artifacts"]["merged_inventory"]
     browser.page.get_by_text(objects.uri(key), exact=True).first.click()
     copied = str(browser.page.evaluate("navigator.clipboard.readText()"))
     assert copied == objects.uri(key)
@@ -160,8 +158,8 @@ def test_a_code_server_that_died_is_failed_and_loaded_when_it_is_back(
     browser: Browser, exhibits: Exhibits
 ) -> None:
     def shows(*texts: str) -> bool:
-        shown = visit(browser, CODE_LOCATIONS, exhibits)
-        return all(text in shown for text in texts)
+        page_text = visit(browser, CODE_LOCATIONS, exhibits)
+        return all(text in page_text for text in texts)
 
     exhibits.relay.kill(CODE)
     try:

@@ -32,7 +32,8 @@ def test_a_request_that_fails_does_not_end_it(status: int | None) -> None:
     with served_platform() as platform:
         world = ApiWorld(platform)
         world.store_config()
-        key, run_id = world.issue_key(TENANT), world.post_run().json()["run_id"]
+        key = world.issue_key(TENANT)
+        run_id = world.post_run().json()["run_id"]
         with served(world.app) as port, open_browser() as browser:
             page = browser.page
             page.goto(f"http://127.0.0.1:{port}/app/runs/{run_id}")

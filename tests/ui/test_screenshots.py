@@ -57,10 +57,11 @@ def test_where_no_chromium_is_it_is_told_in_one_line(
 def test_a_picture_in_few_colours_keeps_its_size_and_a_dot_of_another_colour() -> (
     None
 ):
-    page, made = Image.effect_noise((80, 60), 90).convert("RGB"), io.BytesIO()
+    page = Image.effect_noise((80, 60), 90).convert("RGB")
+    picture_file = io.BytesIO()
     page.putpixel((7, 5), (210, 30, 30))
-    page.save(made, "PNG")
-    with Image.open(io.BytesIO(small(made.getvalue()))) as picture:
+    page.save(picture_file, "PNG")
+    with Image.open(io.BytesIO(small(picture_file.getvalue()))) as picture:
         assert (picture.format, picture.mode, picture.size) == (
             "PNG",
             "P",

@@ -11,6 +11,7 @@ import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 from unittest import mock
 
 import httpx
@@ -94,10 +95,10 @@ def new_tenant(relay: Installation, tenant: str) -> str:
     stored = relay.http.put(f"/v1/tenants/{tenant}/config", json=document)
     assert stored.status_code == 201, stored.text
     scopes = ["read", "run", "config", "release", "upload", "keys"]
-    made = relay.http.post(
+    response = relay.http.post(
         f"/v1/tenants/{tenant}/api-keys", json={"scopes": scopes}
     )
-    return str(made.json()["api_key"])
+    return str(response.json()["api_key"])
 
 
 class NewUser:
@@ -214,7 +215,7 @@ class NewUser:
         page.wait_for_selector(
             "#progress", state="detached", timeout=SECONDS * 1000
         )
-        self.shows("A new feed with 36 SKUs")
+        self.shows("The new feed has 36 SKUs")
 
     def link(self, name: str, channel_id: str = "") -> str:
         """Create a link, and return what a shop reads by it."""
@@ -277,12 +278,9 @@ def test_the_same_day_without_scripts(
         set_up(Mouse(browser.page), api, key, tmp_path, scripts=False)
 
 
-def test_no_page_of_the_settings_has_a_fault_that_axe_finds(
-    relay: Installation,
-) -> None:
-    tenant = "setup_pages"
-    key = new_tenant(relay, tenant)
-    document = {
+def config_of_all_pages(tenant: str) -> dict[str, Any]:
+    """Return a config that fills each page of the settings."""
+    document: dict[str, Any] = {
         **starter_config(tenant, "Europe/Berlin", "EUR"),
         "vendors": [
             {
@@ -302,7 +300,14 @@ def test_no_page_of_the_settings_has_a_fault_that_axe_finds(
         {"when": {"brands": ["Acme"]}, "margin_pct": "0.3"},
         {"when": {"vendors": ["acme"]}, "leave_out": True},
     ]
-    stored = relay.http.put(f"/v1/tenants/{tenant}/config", json=document)
+    return document
+
+
+def furnish(relay: Installation, tenant: str) -> None:
+    """Give a tenant a config, an upload, a link, and a webhook."""
+    stored = relay.http.put(
+        f"/v1/tenants/{tenant}/config", json=config_of_all_pages(tenant)
+    )
     assert stored.status_code == 200, stored.text
     upload = relay.http.post(
         f"/v1/tenants/{tenant}/uploads",
@@ -325,6 +330,14 @@ def test_no_page_of_the_settings_has_a_fault_that_axe_finds(
         relay.http.post(
             f"/v1/tenants/{tenant}/{path}", json=order
         ).raise_for_status()
+
+
+def test_no_page_of_the_settings_has_a_fault_that_axe_finds(
+    relay: Installation,
+) -> None:
+    tenant = "setup_pages"
+    key = new_tenant(relay, tenant)
+    furnish(relay, tenant)
     with open_browser() as browser:
         page = browser.page
         page.goto(f"{relay.stack.url(API)}/app")

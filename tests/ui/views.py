@@ -109,10 +109,15 @@ def visit(browser: Browser, view: View, exhibits: Exhibits) -> str:
     if view.tenant is not None:
         sign_in(page, exhibits.key_of(view.tenant))
     view.act(page)
-    wanted, deadline = view.texts(exhibits), time.monotonic() + SECONDS_TO_LOAD
+    expected_texts = view.texts(exhibits)
+    deadline = time.monotonic() + SECONDS_TO_LOAD
     while True:
         text = page.locator("body").inner_text()
-        missing = [each for each in wanted if each not in text]
+        missing = [
+            text_expected
+            for text_expected in expected_texts
+            if text_expected not in text
+        ]
         if not missing:
             return text
         assert time.monotonic() < deadline, (
@@ -134,9 +139,9 @@ def assert_finished(page: Page) -> None:
     for width, scheme in LOOKS:
         page.set_viewport_size({"width": width, "height": before["height"]})
         page.emulate_media(color_scheme=scheme)
-        found = Axe().run(page)
-        assert found.violations_count == 0, (
-            f"{page.url}, {scheme}: {found.generate_report()}"
+        results = Axe().run(page)
+        assert results.violations_count == 0, (
+            f"{page.url}, {scheme}: {results.generate_report()}"
         )
         assert page.evaluate(OVERHANGING) == [], (
             f"{page.url} is wider than {width}"
@@ -150,8 +155,10 @@ def press(*texts: str) -> Callable[[Page], None]:
 
     def act(page: Page) -> None:
         for text in texts:
-            found = page.get_by_text(text, exact=True).filter(visible=True).last
-            found.click(timeout=SECONDS_TO_LOAD * 1000)
+            element = (
+                page.get_by_text(text, exact=True).filter(visible=True).last
+            )
+            element.click(timeout=SECONDS_TO_LOAD * 1000)
 
     return act
 
@@ -409,12 +416,15 @@ def _page(
     act: Callable[[Page], None] = lambda page: None,
 ) -> tuple[View, View]:
     """Return a merchant's page as a desk and a phone show it."""
-    address, scheme = (
-        (lambda ex: f"{ex.api}/app/{path(ex)}"),
-        "dark" if dark else "light",
-    )
     wide = View(
-        name, address, lambda ex: texts, act, 1240, 1280, tenant, scheme
+        name,
+        lambda ex: f"{ex.api}/app/{path(ex)}",
+        lambda ex: texts,
+        act,
+        1240,
+        1280,
+        tenant,
+        "dark" if dark else "light",
     )
     return wide, replace(wide, name=f"{name}_phone", height=1500, width=390)
 

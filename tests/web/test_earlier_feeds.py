@@ -40,7 +40,8 @@ def test_an_earlier_feed_becomes_live_again_after_a_confirmation(
     visitor: Visitor,
 ) -> None:
     world = visitor.world
-    first, second = publish(world), publish(world)
+    first = publish(world)
+    second = publish(world)
     (link,) = (
         link
         for link in visitor.open(HOME).all("a")
@@ -111,7 +112,8 @@ def test_a_rollback_needs_a_reason(
     visitor: Visitor, reason: str, error: str
 ) -> None:
     world = visitor.world
-    first, second = publish(world), publish(world)
+    first = publish(world)
+    second = publish(world)
     page = visitor.open(f"{FEEDS}/{first}")
     response = visitor.fill(page, first, reason=reason)
     assert response.status_code == 422
@@ -121,7 +123,8 @@ def test_a_rollback_needs_a_reason(
 
 def test_refusals_stand_beside_the_form(visitor: Visitor) -> None:
     world = visitor.world
-    first, second = publish(world), publish(world)
+    first = publish(world)
+    second = publish(world)
     page = visitor.open(f"{FEEDS}/{first}")
     run_id = world.post_run().json()["run_id"]
     busy = visitor.fill(page, first, reason="wrong prices")
@@ -150,7 +153,8 @@ def test_refusals_stand_beside_the_form(visitor: Visitor) -> None:
 def test_a_rollback_needs_the_scope_and_the_token(world: ApiWorld) -> None:
     world.store_config()
     assert "There are no feeds yet." in signed_in(world).open(FEEDS).text
-    first, second = publish(world), publish(world)
+    first = publish(world)
+    second = publish(world)
     reader = signed_in(world, "read")
     page = reader.open(FEEDS)
     assert cells_of(page, "Status") == ["Live", "Earlier"]

@@ -140,12 +140,8 @@ def test_files_that_are_no_input_and_replaced_ones_are_told_apart(
     assert text.count("the name does not tell what kind of file it is") == 1
 
 
-def test_a_file_is_judged_by_the_rows_of_its_own_part(world: ApiWorld) -> None:
-    south = part_document("south", "rows")
-    vendor = vendor_document(
-        changes=CHANGES, duplicate_skus="last", parts=[part_document(), south]
-    )
-    world.store_config(vendor)
+def uploaded_files(world: ApiWorld) -> list[dict[str, Any]]:
+    """Upload a file of each part, and return them as a run's manifest lists them."""
     objects = world.platform.objects
     keys = {
         f"{BASE}full-1.csv": (None, "full"),
@@ -166,10 +162,22 @@ def test_a_file_is_judged_by_the_rows_of_its_own_part(world: ApiWorld) -> None:
                 "last_modified": stored.last_modified.isoformat(),
             }
         )
+    return files
+
+
+def test_a_file_is_judged_by_the_rows_of_its_own_part(world: ApiWorld) -> None:
+    south = part_document("south", "rows")
+    vendor = vendor_document(
+        changes=CHANGES, duplicate_skus="last", parts=[part_document(), south]
+    )
+    world.store_config(vendor)
+    files = uploaded_files(world)
     run = world.claim(world.post_run().json()["run_id"])
     entry = {"status": "found", "s3_key": files[0]["s3_key"], "files": files}
     manifest = {"vendors": {"vendor_1": entry}}
-    objects.put(run.keys.input_manifest, json.dumps(manifest).encode())
+    world.platform.objects.put(
+        run.keys.input_manifest, json.dumps(manifest).encode()
+    )
     counts = {"skipped": 0, "refused": 1, "duplicates": 0}
     rows = {
         "read": 12,
@@ -180,7 +188,9 @@ def test_a_file_is_judged_by_the_rows_of_its_own_part(world: ApiWorld) -> None:
         },
     }
     summary = {"rows": {"vendor_1": rows}}
-    objects.put(run.keys.run_summary, json.dumps(summary).encode())
+    world.platform.objects.put(
+        run.keys.run_summary, json.dumps(summary).encode()
+    )
     outcome = published_outcome(world.platform, run)
     artifacts = {
         **outcome.artifacts,

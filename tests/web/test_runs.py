@@ -9,13 +9,16 @@ import pytest
 
 from relay_core.domain.codes import Stage
 from relay_core.domain.records import RunFailure, VendorResult
-from relay_dagster.runs.model import Outcome
+from relay_dagster.runs.model import Outcome, RunRecord
 from support.api_world import NOBODY_S_RUN, TENANT, ApiWorld
-from support.html_page import errors_on, read_page
+from support.html_page import Element, errors_on, read_page
 from support.page_visitor import HOME, Visitor, signed_in
 
 SUMMARY = {
     "record_count": 1370,
+    "total_rows": 10,
+    "invalid_rows": 3,
+    "unpriced_skus": 0,
     "rows": {
         "vendor_1": {
             "read": 10, "skipped": 0, "refused": 3, "duplicates": 0, "left_out": 0,
@@ -184,10 +187,8 @@ def test_a_failed_run_leads_to_the_files_that_it_could_not_use(
     assert links == [f"{vendors}/vendor_1/check", f"{vendors}/vendor_3/check"]
 
 
-def test_where_rows_went_and_what_is_quarantined_stand_there(
-    visitor: Visitor,
-) -> None:
-    world = visitor.world
+def end_with_two_suspects(world: ApiWorld) -> RunRecord:
+    """End a run that has a summary, and two SKUs in its quarantine."""
     record = world.claim(world.post_run().json()["run_id"])
     summary = record.keys.run_summary
     quarantine = record.keys.quarantine
@@ -200,13 +201,21 @@ def test_where_rows_went_and_what_is_quarantined_stand_there(
     world.platform.objects.put(quarantine, f"{head}{rows}".encode())
     artifacts = {"run_summary": summary, "quarantine": quarantine}
     end(world, record, artifacts)
+    return record
+
+
+def test_where_rows_went_and_what_is_quarantined_stand_there(
+    visitor: Visitor,
+) -> None:
+    world = visitor.world
+    record = end_with_two_suspects(world)
     page = visitor.open(path_of(record.run_id))
     assert page.one("h1").text == "A new feed with 1,370 SKUs"
     assert "Where the rows went" in page.text
     assert "<b>0" in page.text
-    assert "2 new prices are far from the published prices" in page.text
+    assert "These new prices are far from the published prices" in page.text
     assert "Mar 1, 2026" in page.text
-    assert "prices in USD" in page.text
+    assert "SKUs that keep their published price, in USD" in page.text
     nothing = visitor.fill(page, "/accept", reason="which?")
     assert nothing.status_code == 422
     again = read_page(nothing.content)
@@ -236,18 +245,23 @@ def test_where_rows_went_and_what_is_quarantined_stand_there(
     )
     accepted = visitor.open(one_price.headers["location"])
     assert "1 price accepted" in accepted.text
-    assert accepted.text.count("<b>1 Accepted") == 1
+    assert accepted.text.count("Mar 1, 2026 Accepted") == 1
     assert [
         field.attributes["value"]
         for field in accepted.all("input")
         if field.attributes["name"] == "sku"
     ] == ["<b>0"]
     assert "1 new price to review." in visitor.open(HOME).text
+    assert_all_can_be_accepted(visitor, page)
+
+
+def assert_all_can_be_accepted(visitor: Visitor, page: Element) -> None:
     everything = visitor.fill(
         page, "/accept", all="true", reason="a sale, all of it"
     )
     assert everything.headers["location"].endswith("?accepted=2")
-    assert audit(world, "skus.accepted")["actor"]["kind"] == "session"
+    accepted = audit(visitor.world, "skus.accepted")
+    assert accepted["actor"]["kind"] == "session"
     done = visitor.open(everything.headers["location"])
     assert done.text.count("Accepted") == 2
     assert done.all("textarea") == []
@@ -290,7 +304,10 @@ def test_a_sku_of_any_text_is_named_whole_and_shown_short(
     head = "sku,action,price_published,price_computed,vendor_id,row_number,suspect_since\n"
     row = f"{sku},keep,1.00,9.00,vendor_1,1,2026-03-01T12:00:00Z\n"
     world.platform.objects.put(record.keys.quarantine, f"{head}{row}".encode())
-    end(world, record, {"quarantine": record.keys.quarantine})
+    summary = record.keys.run_summary
+    world.platform.objects.put(summary, json.dumps(SUMMARY).encode())
+    artifacts = {"run_summary": summary, "quarantine": record.keys.quarantine}
+    end(world, record, artifacts)
     page = visitor.open(path_of(record.run_id))
     (box,) = (
         field
@@ -354,14 +371,14 @@ def test_rows_without_a_product_and_products_without_an_offer_are_lists(
         world.platform.objects.put(keys[name], b"sku\n")
     end(world, record, keys)
     page = visitor.open(path_of(record.run_id))
-    assert "Your products" in [heading.text for heading in page.all("h2")]
+    assert "Your products" in [heading.text for heading in page.all("h3")]
     assert "vendor_1 1 1,200 0 4" in page.text
-    assert "1 row without a product: Download the list (CSV)" in page.text
-    assert "1,095 products without an offer: Download" in page.text
+    assert "Rows without a product 1 row" in page.text
+    assert "Products without an offer 1,095 products" in page.text
     links = [
         link.attributes["href"]
         for link in page.all("a")
-        if link.text == "Download the list (CSV)"
+        if link.text in ("unmatched.csv", "uncovered.csv")
     ]
     for name, link in zip(("unmatched", "uncovered"), links, strict=True):
         assert link == f"{path_of(record.run_id)}/files/{name}"
@@ -385,9 +402,9 @@ def test_a_run_that_merged_nothing_has_no_list_of_products_without_an_offer(
     world.platform.objects.put(record.keys.run_summary, summary)
     end(world, record, {"run_summary": record.keys.run_summary})
     text = visitor.open(path_of(record.run_id)).text
-    assert "0 rows without a product" in text
+    assert "Rows without a product 0 rows" in text
     assert "without an offer" not in text
-    assert "Download the list" not in text
+    assert "unmatched.csv" not in text
 
 
 def test_scopes_decide_what_is_offered_and_what_is_taken(

@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from relay_core.config import load_config
-from relay_core.publish.report import wording
+from relay_core.report import display
 from relay_dagster.runs.ports import utc_now
 from support.api_world import ApiWorld
 from support.builders import config_document, feed, vendor_document
@@ -140,7 +140,7 @@ def test_an_unknown_sku_is_told(visitor: Visitor) -> None:
     assert "No vendor's file has this SKU." in page.text
     assert "upper and lower case" in page.text
     (form,) = (
-        each for each in page.all("form") if each.attributes["method"] == "get"
+        form for form in page.all("form") if form.attributes["method"] == "get"
     )
     assert form.one("input").attributes["value"] == "a-1"
 
@@ -194,7 +194,7 @@ def test_a_merchant_has_the_last_word_on_a_sku_and_takes_it_back(
     page = visitor.open(f"{SKUS}?sku=A-1")
     assert "Maximum quantity 0" in page.text
     assert (
-        f"In effect until {wording.day(last_day)}, 11:59 PM (UTC)" in page.text
+        f"In effect until {display.day(last_day)}, 11:59 PM (UTC)" in page.text
     )
     assert visitor.fill(page, "/override/remove").status_code == 303
     assert "This SKU has no override." in visitor.open(f"{SKUS}?sku=A-1").text
@@ -237,19 +237,25 @@ def test_an_error_is_beside_its_field_and_nothing_of_the_form_is_lost(
     visitor: Visitor, field: str, text: str, error: str
 ) -> None:
     page = visitor.open(f"{SKUS}?sku=A-1")
-    others = {"leave_out": "true"} if field in ("note", "expires_on") else {}
-    response = visitor.fill(page, "/override", **others, **{field: text})
+    further_fields = (
+        {"leave_out": "true"} if field in ("note", "expires_on") else {}
+    )
+    response = visitor.fill(
+        page, "/override", **further_fields, **{field: text}
+    )
     assert response.status_code == 422
     again = read_page(response.content)
-    (shown,) = errors_on(again)
-    assert error in shown.text
+    (error_element,) = errors_on(again)
+    assert error in error_element.text
     (marked,) = (
-        each
-        for each in again.all("input", "select")
-        if each.attributes.get("aria-invalid") == "true"
+        field_element
+        for field_element in again.all("input", "select")
+        if field_element.attributes.get("aria-invalid") == "true"
     )
     assert marked.attributes["name"] == field
-    assert marked.attributes["aria-describedby"] == shown.attributes["id"]
+    assert (
+        marked.attributes["aria-describedby"] == error_element.attributes["id"]
+    )
     if marked.tag == "input":
         assert marked.attributes["value"] == text
     assert "The override was not saved." in again.text
@@ -257,7 +263,7 @@ def test_an_error_is_beside_its_field_and_nothing_of_the_form_is_lost(
     assert not visitor.world.client.get("/v1/tenants/acme/overrides").json()[
         "count"
     ]
-    if others:
+    if further_fields:
         (box,) = (
             e for e in again.all("input") if e.attributes["name"] == "leave_out"
         )
@@ -283,9 +289,9 @@ def test_fields_that_do_not_go_together_are_an_error_of_the_form(
     response = visitor.fill(page, "/override", **fields)
     assert response.status_code == 422
     (alert,) = (
-        each
-        for each in read_page(response.content).all("p")
-        if each.attributes.get("role") == "alert"
+        paragraph
+        for paragraph in read_page(response.content).all("p")
+        if paragraph.attributes.get("role") == "alert"
     )
     assert error in alert.text
 
@@ -402,7 +408,7 @@ def test_the_overrides_in_effect_are_listed_with_links(
         "overrides"
     ]
     zone = ZoneInfo("America/Chicago")
-    until = wording.moment(
+    until = display.moment(
         datetime.fromisoformat(document["accept_until"]), zone
     )
     page = signed_in(world, "read").open(SKUS)

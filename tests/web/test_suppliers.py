@@ -12,7 +12,7 @@ import httpx
 import pytest
 from httpx import Response
 
-from relay_core.publish.report import wording
+from relay_core.report import display
 from relay_dagster.http.engine_tasks import EngineTasks, TaskSlots
 from relay_dagster.http.limits import ApiLimits
 from relay_dagster.http.security.api_keys import CallerRates
@@ -267,7 +267,7 @@ def test_times_are_those_of_the_customer_s_zone(shop: ApiWorld) -> None:
     shop.store_config(vendor_document(), timezone="Europe/Berlin")
     until = utc_now() + timedelta(days=9)
     page = browser(shop).open(path_of(shop, expires_at=until.isoformat()))
-    expiry = wording.moment(until, ZoneInfo("Europe/Berlin"))
+    expiry = display.moment(until, ZoneInfo("Europe/Berlin"))
     assert f"This link expires on {expiry}." in page.text
     assert re.search(
         r"This form expires at \d+:\d\d [AP]M \(Europe/Berlin\)", page.text
@@ -401,8 +401,8 @@ def test_requests_by_links_are_their_tenant_s(shop: ApiWorld) -> None:
     key = shop.issue_key(TENANT)
     shop.app.state.parts.rates = CallerRates(60, 3, 4)
     statuses = [
-        visitor.client.get(each).status_code
-        for each in (path, other_path, path, other_path, path)
+        visitor.client.get(address).status_code
+        for address in (path, other_path, path, other_path, path)
     ]
     assert statuses == [200, 200, 200, 429, 429]
     assert shop.with_key(key).get(f"/v1/tenants/{TENANT}").status_code == 429

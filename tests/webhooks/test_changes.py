@@ -21,7 +21,9 @@ from support.webhooks_world import SECOND, event, webhook
 def test_two_secrets_sign_for_a_day_and_a_third_takes_the_oldests_place() -> (
     None
 ):
-    first, second, third = new_secret(), new_secret(), new_secret()
+    first = new_secret()
+    second = new_secret()
+    third = new_secret()
     once = rotated(second, NOW)(webhook(secret=first))
     day = timedelta(hours=24)
     assert once.signing_secrets(NOW + day - SECOND) == (second, first)
@@ -62,13 +64,13 @@ def test_one_that_a_person_has_disabled_has_no_reason() -> None:
 def test_a_webhook_wants_the_events_that_it_names_and_a_test_that_is_its_own() -> (
     None
 ):
-    one = webhook(events=(EventType.RUN_HELD,))
-    trial = replace(event(EventType.TEST), only_for=one.webhook_id)
-    assert one.wants(event(EventType.RUN_HELD))
-    assert not one.wants(event(EventType.RUN_FAILED))
-    assert one.wants(trial)
+    hook = webhook(events=(EventType.RUN_HELD,))
+    trial = replace(event(EventType.TEST), only_for=hook.webhook_id)
+    assert hook.wants(event(EventType.RUN_HELD))
+    assert not hook.wants(event(EventType.RUN_FAILED))
+    assert hook.wants(trial)
     assert not webhook().wants(trial)
-    assert not replace(one, enabled=False).wants(trial)
+    assert not replace(hook, enabled=False).wants(trial)
 
 
 def test_the_first_failure_since_the_last_success_counts() -> None:
@@ -78,11 +80,11 @@ def test_the_first_failure_since_the_last_success_counts() -> None:
 
 
 def test_a_secret_is_as_the_standard_writes_it() -> None:
-    made = {new_secret() for _ in range(100)}
-    assert len(made) == 100
-    for each in made:
+    secrets = {new_secret() for _ in range(100)}
+    assert len(secrets) == 100
+    for secret in secrets:
         assert (
-            len(base64.b64decode(each.removeprefix("whsec_"), validate=True))
+            len(base64.b64decode(secret.removeprefix("whsec_"), validate=True))
             == 32
         )
 
@@ -93,12 +95,12 @@ def test_neither_secret_is_shown_where_a_webhook_is_printed() -> None:
 
 def test_a_body_has_type_instant_and_data_and_is_the_same_every_time() -> None:
     zone = timezone(timedelta(hours=2))
-    one = replace(
+    new_event = replace(
         event(),
         occurred_at=NOW.astimezone(zone),
         data={"run_id": "r", "b": "é"},
     )
-    assert one.body == one.body
-    assert one.body.decode() == (
+    assert new_event.body == new_event.body
+    assert new_event.body.decode() == (
         '{"type":"run.failed","timestamp":"2026-03-01T12:00:00Z","data":{"run_id":"r","b":"é"}}'
     )

@@ -48,7 +48,8 @@ def told(
     before: RunRecord | None, after: RunRecord, move: FeedUpdate | None = None
 ) -> list[tuple[EventType, str | None]]:
     return [
-        (each.type, each.run_id) for each in events_of(before, after, move, NOW)
+        (event.type, event.run_id)
+        for event in events_of(before, after, move, NOW)
     ]
 
 
@@ -61,9 +62,11 @@ def told(
 def test_a_run_that_comes_to_an_end_has_one_event_and_no_other_change_has_any(
     before: RunStatus | None, after: RunStatus
 ) -> None:
-    seen = None if before is None else run(before)
+    earlier = None if before is None else run(before)
     ends = before is not after and after in ENDS
-    assert told(seen, run(after)) == ([(ENDS[after], RUN_ID)] if ends else [])
+    assert told(earlier, run(after)) == (
+        [(ENDS[after], RUN_ID)] if ends else []
+    )
 
 
 @pytest.mark.parametrize(
@@ -72,8 +75,8 @@ def test_a_run_that_comes_to_an_end_has_one_event_and_no_other_change_has_any(
 def test_a_run_that_is_hidden_has_none(
     before: RunStatus | None, after: RunStatus
 ) -> None:
-    seen = None if before is None else run(before)
-    assert told(seen, run(after, hidden=True)) == []
+    earlier = None if before is None else run(before)
+    assert told(earlier, run(after, hidden=True)) == []
 
 
 def test_what_is_noted_of_a_run_that_has_ended_is_no_event() -> None:
@@ -103,7 +106,8 @@ def test_a_success_that_moves_the_feed_has_two(
 
 
 def test_a_release_has_two() -> None:
-    earlier, after = holding(feed(), RUN_ID), run()
+    earlier = holding(feed(), RUN_ID)
+    after = run()
     move = FeedUpdate(earlier, published(earlier, after, NOW, 10, None))
     assert told(run(RunStatus.HELD), after, move) == [
         (EventType.RUN_SUCCEEDED, RUN_ID),
@@ -112,7 +116,8 @@ def test_a_release_has_two() -> None:
 
 
 def test_a_rollback_tells_of_the_feed_alone() -> None:
-    earlier, again = feed(), run()
+    earlier = feed()
+    again = run()
     move = FeedUpdate(earlier, published(earlier, again, NOW, 10, None))
     assert told(again, replace(again), move) == [
         (EventType.FEED_PUBLISHED, RUN_ID)
@@ -120,7 +125,8 @@ def test_a_rollback_tells_of_the_feed_alone() -> None:
 
 
 def test_the_same_feed_published_again_is_told_again() -> None:
-    earlier, again = feed(RUN_ID), run()
+    earlier = feed(RUN_ID)
+    again = run()
     move = FeedUpdate(earlier, published(earlier, again, NOW, 10, None))
     assert told(again, replace(again), move) == [
         (EventType.FEED_PUBLISHED, RUN_ID)
@@ -143,7 +149,8 @@ def test_a_hold_that_is_given_up_publishes_nothing() -> None:
 
 @pytest.mark.parametrize("status", [RunStatus.SUCCEEDED, RunStatus.HELD])
 def test_an_older_held_run_ends_with_its_event_too(status: RunStatus) -> None:
-    earlier, after = holding(feed(), "older"), run(status)
+    earlier = holding(feed(), "older")
+    after = run(status)
     voided = (
         run(RunStatus.HELD, run_id="older"),
         run(RunStatus.CANCELLED, run_id="older"),
@@ -265,4 +272,4 @@ def test_the_largest_body_is_under_20_kb() -> None:
 def test_each_event_has_an_id_of_its_own() -> None:
     ids = {next(events_of(None, run(), None, NOW)).event_id for _ in range(100)}
     assert len(ids) == 100
-    assert not any("." in each for each in ids)
+    assert not any("." in event_id for event_id in ids)

@@ -56,7 +56,8 @@ def succeeded(platform: Platform) -> RunRecord:
 
 
 def held(platform: Platform) -> RunRecord:
-    record, ledger = running(platform), platform.ledger
+    record = running(platform)
+    ledger = platform.ledger
     record = ledger.pin(record.fence, 1, "baseline-run")
     return ledger.feeds.hold(record.fence, held_outcome(platform, record))
 
@@ -182,10 +183,12 @@ ENDINGS: dict[Callable[[Platform], Ending], str] = {
 
 def new_events(platform: Platform, call: Callable[[], Any]) -> list[Event]:
     """Return the events that are there after a call and were not before."""
-    known = {each.event_id for each in events_told(platform)}
+    earlier_ids = {event.event_id for event in events_told(platform)}
     call()
     return [
-        each for each in events_told(platform) if each.event_id not in known
+        event
+        for event in events_told(platform)
+        if event.event_id not in earlier_ids
     ]
 
 
@@ -209,7 +212,7 @@ def test_each_end_of_a_run_leaves_one_event(
     )
     assert (event.occurred_at, event.due_at) == (now, now)
     assert event.event_id in {
-        each.event_id for each in due_events(platform.webhooks, now)
+        due_event.event_id for due_event in due_events(platform.webhooks, now)
     }
 
 
@@ -218,7 +221,8 @@ def test_an_end_that_is_not_stored_leaves_none(
     platform: Platform, ending: Callable[[Platform], Ending]
 ) -> None:
     end, run_id = ending(platform)
-    before, told = platform.runs.get(run_id), events_told(platform)
+    before = platform.runs.get(run_id)
+    earlier_events = events_told(platform)
     with pytest.MonkeyPatch.context() as patch:
 
         def refuse(**_: Any) -> None:
@@ -229,7 +233,7 @@ def test_an_end_that_is_not_stored_leaves_none(
         with pytest.raises(ExternalServiceError):
             end()
     assert platform.runs.get(run_id) == before
-    assert events_told(platform) == told
+    assert events_told(platform) == earlier_events
 
 
 def test_what_does_not_end_a_run_leaves_none(platform: Platform) -> None:
@@ -265,8 +269,8 @@ def test_what_is_noted_after_an_end_leaves_none(platform: Platform) -> None:
 
 
 def types_and_runs(events: list[Event]) -> set[tuple[str, str | None]]:
-    assert len(events) == len({(each.type, each.run_id) for each in events})
-    return {(str(each.type), each.run_id) for each in events}
+    assert len(events) == len({(event.type, event.run_id) for event in events})
+    return {(str(event.type), event.run_id) for event in events}
 
 
 def test_a_success_of_all_vendors_tells_of_run_and_feed(
@@ -321,13 +325,13 @@ def test_an_older_held_run_that_is_void_now_is_told_of_once(
         "rolled back": lambda: platform.ledger.feeds.roll_back("acme", first),
     }
     events = new_events(platform, ways[way])
-    (void,) = [each for each in events if each.run_id == older]
+    (void,) = [event for event in events if event.run_id == older]
     assert (void.type, void.data["status"]) == ("run.cancelled", "CANCELLED")
     assert void.data["error_code"] == "HOLD_SUPERSEDED"
-    assert second not in {each.run_id for each in events}
-    rest = {str(each.type) for each in events if each is not void}
+    assert second not in {event.run_id for event in events}
+    other_types = {str(event.type) for event in events if event is not void}
     assert (
-        rest
+        other_types
         == {
             "published": {"run.succeeded", "feed.published"},
             "held": {"run.held"},
@@ -343,10 +347,10 @@ def test_a_commit_that_is_lost_leaves_none(platform: Platform) -> None:
     record = reserved(platform)
     over = replace(record, status=RunStatus.CANCELLED)
     platform.ledger.poison(record.run_id, "no config")
-    told = events_told(platform)
+    earlier_events = events_told(platform)
     with pytest.raises(CommitLostError):
         platform.runs.commit(RecordChange(record, over))
-    assert events_told(platform) == told
+    assert events_told(platform) == earlier_events
 
 
 class OverlookedDynamoDB:
@@ -385,8 +389,8 @@ def test_an_end_whose_answer_was_lost_leaves_one(
         Database.of(OverlookedClients(platform.clients), platform.settings)
     )
     outcome = published_outcome(platform, record)
-    ended = RunLedger(runs, clock=clock).succeed(record.fence, outcome)
-    assert ended == platform.runs.get(record.run_id)
+    succeeded = RunLedger(runs, clock=clock).succeed(record.fence, outcome)
+    assert succeeded == platform.runs.get(record.run_id)
     assert types_and_runs(events_told(platform)) == {
         ("run.succeeded", record.run_id),
         ("feed.published", record.run_id),

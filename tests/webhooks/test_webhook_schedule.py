@@ -69,8 +69,8 @@ def test_an_event_goes_to_each_webhook_that_wants_it_at_its_first_look() -> (
     ]
     after = addressed(event(), webhooks, NOW + SECOND)
     assert after.deliveries == {
-        each: Delivery(each, next_attempt_at=NOW + SECOND)
-        for each in ("a", "b")
+        webhook_id: Delivery(webhook_id, next_attempt_at=NOW + SECOND)
+        for webhook_id in ("a", "b")
     }
     assert after.due_at == NOW + SECOND
     assert due(after, NOW + SECOND) == ["a", "b"]
@@ -137,7 +137,8 @@ def test_the_wait_begins_when_the_try_has_ended() -> None:
 
 
 def test_after_the_eighth_failure_it_is_given_up() -> None:
-    now, current = NOW, addressed_event("a")
+    now = NOW
+    current = addressed_event("a")
     instants = []
     while current.due_at is not None:
         assert not is_given_up(current, "a")

@@ -68,9 +68,9 @@ class World:
         return job
 
     def made(self, count: int) -> list[Job]:
-        made = self.limiter.made(count, 10)
-        assert len(made) == count
-        return [job for job, _ in made]
+        results = self.limiter.made(count, 10)
+        assert len(results) == count
+        return [job for job, _ in results]
 
 
 @pytest.fixture
@@ -83,12 +83,12 @@ def world() -> Iterator[World]:
 
 def test_calls_of_a_receiver_follow_each_other_in_order(world: World) -> None:
     first = world.begin("a")
-    others = [quick("a") for _ in range(5)]
-    assert [world.add(each) for each in others] == [True] * 5
+    later_calls = [quick("a") for _ in range(5)]
+    assert [world.add(call) for call in later_calls] == [True] * 5
     assert world.limiter.made(1, 0) == []
-    assert not any(each.begun.is_set() for each in others)
+    assert not any(call.begun.is_set() for call in later_calls)
     first.may_end.set()
-    assert world.made(6) == [first, *others]
+    assert world.made(6) == [first, *later_calls]
 
 
 def test_a_receiver_that_hangs_holds_up_no_other(world: World) -> None:
@@ -100,13 +100,13 @@ def test_a_receiver_that_hangs_holds_up_no_other(world: World) -> None:
 
 def test_so_many_calls_are_made_at_once_and_no_more(world: World) -> None:
     world.know(*(f"r{number}" for number in range(MAX_CALLS)), "one_more")
-    begun = [world.begin(f"r{number}") for number in range(MAX_CALLS)]
+    running_calls = [world.begin(f"r{number}") for number in range(MAX_CALLS)]
     last = Job("one_more")
     assert world.add(last)
     assert not last.begun.wait(0.1)
-    begun[7].may_end.set()
+    running_calls[7].may_end.set()
     assert last.begun.wait(10)
-    assert world.made(1) == [begun[7]]
+    assert world.made(1) == [running_calls[7]]
     assert MAX_CALLS == 32
 
 
@@ -115,26 +115,26 @@ def test_a_receiver_is_called_once_at_a_time_for_each_tenant(
 ) -> None:
     first = world.begin("host", "flood")
     flood = [quick("host", "flood") for _ in range(50)]
-    others = [quick("host", f"t{number}") for number in range(100)]
-    for job in (*flood, *others):
+    other_calls = [quick("host", f"t{number}") for number in range(100)]
+    for job in (*flood, *other_calls):
         assert world.add(job)
-    assert {each.tenant_id for each in world.made(100)} == {
-        each.tenant_id for each in others
+    assert {call.tenant_id for call in world.made(100)} == {
+        call.tenant_id for call in other_calls
     }
     first.may_end.set()
     assert world.made(51) == [first, *flood]
 
 
 def test_of_a_tenant_so_many_calls_are_made_at_once(world: World) -> None:
-    begun = [
+    running_calls = [
         world.begin(f"r{number}", "busy") for number in range(MAX_OF_TENANT)
     ]
     fifth = quick("r4", "busy")
     assert world.add(fifth)
     world.know("other")
     assert not fifth.begun.is_set()
-    begun[0].may_end.set()
-    assert world.made(2) == [begun[0], fifth]
+    running_calls[0].may_end.set()
+    assert world.made(2) == [running_calls[0], fifth]
     assert MAX_OF_TENANT == 4
 
 
@@ -203,7 +203,9 @@ def test_of_a_slow_receiver_one_call_waits_and_the_others_come_again(
 def test_a_receiver_that_has_been_slow_is_slow_until_it_has_been_quick(
     world: World,
 ) -> None:
-    first, second, third = world.begin("a"), quick("a"), quick("a")
+    first = world.begin("a")
+    second = quick("a")
+    third = quick("a")
     assert world.add(second)
     world.seconds.now += SLOW_SECONDS + 1
     first.may_end.set()

@@ -45,7 +45,9 @@ class World:
         return transfer
 
     def begun(self) -> list[Transfer]:
-        return [each for each in self.transfers if each.begun.is_set()]
+        return [
+            transfer for transfer in self.transfers if transfer.begun.is_set()
+        ]
 
     def end(self, transfer: Transfer) -> None:
         transfer.may_end.set()
@@ -62,9 +64,9 @@ def world() -> Iterator[World]:
 def test_a_host_is_called_once_at_a_time_for_each_tenant(world: World) -> None:
     first = world.add("acme", "files")
     second = world.add("acme", "files")
-    other = world.add("beta", "files")
+    other_transfer = world.add("beta", "files")
     assert first.begun.wait(SECONDS)
-    assert other.begun.wait(SECONDS)
+    assert other_transfer.begun.wait(SECONDS)
     assert not second.begun.is_set()
     world.end(first)
     assert second.begun.wait(SECONDS)
@@ -76,8 +78,8 @@ def test_a_tenant_alone_has_four_transfers_and_all_tenants_eight(
     mine = [world.add("acme", f"h{number}") for number in range(6)]
     for transfer in mine[:MAX_OF_TENANT]:
         assert transfer.begun.wait(SECONDS)
-    others = [world.add(f"t{number}", "h") for number in range(6)]
-    for transfer in others[: MAX_TRANSFERS - MAX_OF_TENANT]:
+    other_transfers = [world.add(f"t{number}", "h") for number in range(6)]
+    for transfer in other_transfers[: MAX_TRANSFERS - MAX_OF_TENANT]:
         assert transfer.begun.wait(SECONDS)
     assert len(world.begun()) == MAX_TRANSFERS == 8
     assert MAX_OF_TENANT == 4
@@ -98,17 +100,17 @@ def test_while_another_tenant_waits_no_second_transfer_of_a_tenant_begins(
         world.end(under_way[number])
         assert transfer.begun.wait(SECONDS)
     # Each of the two that flood had one more turn only when nobody else waited.
-    assert len([each for each in flood if each.begun.is_set()]) == 8
+    assert len([transfer for transfer in flood if transfer.begun.is_set()]) == 8
 
 
 def test_hosts_of_a_tenant_take_turns(world: World) -> None:
     blockers = [world.add("acme", f"b{number}") for number in range(4)]
     slow = [world.add("acme", "slow") for _ in range(3)]
-    other = world.add("acme", "other")
+    other_transfer = world.add("acme", "other")
     world.end(blockers[0])
     assert slow[0].begun.wait(SECONDS)
     world.end(slow[0])
-    assert other.begun.wait(SECONDS)
+    assert other_transfer.begun.wait(SECONDS)
     assert not slow[1].begun.is_set()
 
 

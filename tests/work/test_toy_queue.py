@@ -118,9 +118,9 @@ class World:
         return item
 
     def take(self, name: str) -> LeasedItem[Reminder]:
-        taken = self.queue.take(self.item(name), self.clock())
-        assert taken is not None
-        return LeasedItem(self.queue, taken, self.clock)
+        taken_item = self.queue.take(self.item(name), self.clock())
+        assert taken_item is not None
+        return LeasedItem(self.queue, taken_item, self.clock)
 
 
 @pytest.fixture
@@ -164,16 +164,18 @@ def test_two_workers_side_by_side_handle_each_item_once(world: World) -> None:
     names = [f"r{number:02}" for number in range(12)]
     for name in names:
         world.add(name)
-    other = Process(world.queue, world.clock)
+    other_process = Process(world.queue, world.clock)
     # The other one runs in the middle of each act of the first.
-    world.process.before_saying = lambda _: other.worker.run_page() and None
+    world.process.before_saying = lambda _: (
+        other_process.worker.run_page() and None
+    )
     world.process.run()
     assert world.process.said
-    assert other.said
-    assert sorted(world.process.said + other.said) == [
+    assert other_process.said
+    assert sorted(world.process.said + other_process.said) == [
         name.upper() for name in names
     ]
-    assert world.process.faults == other.faults == []
+    assert world.process.faults == other_process.faults == []
 
 
 def test_a_lease_is_renewed_while_its_item_is_in_hand(world: World) -> None:
@@ -278,13 +280,15 @@ def test_a_process_that_dies_in_the_middle_is_followed_by_another(
     world.process.before_saying = die
     with pytest.raises(DiedError):
         world.process.run()
-    other = Process(world.queue, world.clock)
-    assert other.run() == []
+    other_process = Process(world.queue, world.clock)
+    assert other_process.run() == []
     world.clock.now += LEASE
-    seen: list[bool] = []
-    other.before_saying = lambda leased: seen.append(leased.was_abandoned)
-    assert other.run() == ["HALF"]
-    assert seen == [True]
+    abandoned: list[bool] = []
+    other_process.before_saying = lambda leased: abandoned.append(
+        leased.was_abandoned
+    )
+    assert other_process.run() == ["HALF"]
+    assert abandoned == [True]
 
 
 def test_an_item_and_what_goes_with_it_are_stored_together_or_not_at_all(
@@ -340,17 +344,17 @@ def test_with_turns_one_item_of_an_endpoint_is_handled_at_a_time(
     for name in names:
         world.add(name)
     may_go = threading.Event()
-    begun = threading.Event()
+    work_started = threading.Event()
     process = world.process
 
     def wait(_: LeasedItem[Reminder]) -> None:
-        begun.set()
+        work_started.set()
         assert may_go.wait(30)
 
     process.before_saying = wait
     process.worker.turns = Turns(TenantLimiter(), lambda _: ("acme", "speaker"))
     process.worker.run_page()
-    assert begun.wait(30)
+    assert work_started.wait(30)
     assert (process.worker.in_hand, process.said) == (4, [])
     leased = [name for name in names if world.item(name).lease is not None]
     assert len(leased) == 1

@@ -11,6 +11,12 @@ from relay_core.config.inputs.changes import ChangesConfig
 from relay_core.config.inputs.parts import InboundConfig, InputPart, PartConfig
 from relay_core.config.parser import ParserConfig, check_headers
 from relay_core.config.refusals import refuse
+from relay_core.domain.doors import (
+    DOORS,
+    FOLDER_SCHEMES,
+    REQUEST_SCHEME,
+    scheme_of,
+)
 
 MAX_FILES = 500
 """The number of files that a run may take of all inputs of a config."""
@@ -195,10 +201,12 @@ def _misfits_of_files(
     if changes is None:
         return
     pull = inbound.pull
-    if pull is not None and not pull.url.lower().startswith("sftp:"):
+    if pull is not None and scheme_of(pull.url) not in FOLDER_SCHEMES:
+        schemes = " or ".join(FOLDER_SCHEMES)
+        title = DOORS[REQUEST_SCHEME].title
         refusal = refuse(
-            "must be an sftp URL if there are changes, because HTTPS has no list of "
-            "files; use sftp, or remove changes",
+            f"must be an {schemes} URL if there are changes, because {title} has no list "
+            f"of files; use {schemes}, or remove changes",
         )
         yield Misfit((*path, "inbound", "pull", "url"), refusal)
     if changes.deleted is None:

@@ -97,9 +97,8 @@ class _Node(NamedTuple):
     value: Any  # the plain value
     start_mark: Any  # the position of the value
     values: int  # the number of values, the value itself and those in it
-    levels: (
-        int  # the number of mappings and lists in one another; 0 for a scalar
-    )
+    # The number of mappings and lists in one another; 0 for a scalar.
+    levels: int
     tag: str = ""  # the tag of a scalar
     text: str = ""  # the source text of a scalar
     items: Sequence["_Node"] = ()  # the items of a list
@@ -117,9 +116,8 @@ class _Reader:
     loader: yaml.SafeLoader
     limits: Limits
     faults: list[ConfigFault] = field(default_factory=list)  # repeated keys
-    merge_error: ConfigError | None = (
-        None  # the first merge key that merges no mapping
-    )
+    # The first merge key that merges no mapping.
+    merge_error: ConfigError | None = None
     _value_count: int = 0
     _level: int = 0
     # The values by anchor; for a value that is not complete, the event that began it

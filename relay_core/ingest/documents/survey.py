@@ -1,5 +1,6 @@
 """The paths of a document, with the number of values at each: the candidates for records."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from relay_core.domain.codes import FailureCode
@@ -20,7 +21,21 @@ class SurveyedPath:
     value_count: int = 0
     # The number of values with two or more headers
     record_count: int = 0
+    parent: "SurveyedPath | None" = None
     children: dict[str, "SurveyedPath"] = field(default_factory=dict)
+
+    def and_parents(self) -> Iterator["SurveyedPath"]:
+        """Yield the path itself, and then those that it is within, the longest first."""
+        place: SurveyedPath | None = self
+        while place is not None:
+            yield place
+            place = place.parent
+
+    def within(self) -> Iterator[tuple[str, "SurveyedPath"]]:
+        """Yield all paths within the path, each with its last name."""
+        for name, child in self.children.items():
+            yield name, child
+            yield from child.within()
 
 
 @dataclass(slots=True)
@@ -28,9 +43,8 @@ class _Open:
     """An open value."""
 
     place: SurveyedPath | None  # None for a path that the survey left out
-    first_header: SurveyedPath | None = (
-        None  # the first path of a cell within it
-    )
+    # The first path of a cell within it.
+    first_header: SurveyedPath | None = None
     has_two_headers: bool = False
 
 
@@ -101,7 +115,8 @@ class Survey:
             return None
         child = parent.children.get(name)
         if child is None and len(self._paths) < _MAX_PATHS:
-            child = SurveyedPath(f"{parent.path.rstrip('/')}/{name}")
+            path = f"{parent.path.rstrip('/')}/{name}"
+            child = SurveyedPath(path, parent=parent)
             parent.children[name] = child
             self._paths.append(child)
         return child

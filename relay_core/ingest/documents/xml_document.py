@@ -80,9 +80,8 @@ class _Place:
     # The level, if the path leads to the records or is theirs
     level: int | None = None
     header: str = ""  # the header, if the path is a record's or within one
-    children: dict[str, "_Place"] = field(
-        default_factory=dict
-    )  # by name with prefix
+    # The children by name with prefix.
+    children: dict[str, "_Place"] = field(default_factory=dict)
 
     def header_of(self, name: str) -> str:
         """Return the header of a value within this one; empty outside of records."""

@@ -57,9 +57,8 @@ class ListFigures:
     skipped: int
     refused: int
     valid_rows: int  # the rows of normalized.csv
-    replaced: int | None = (
-        None  # None if no base row comes from files of changes
-    )
+    # None if no base row comes from files of changes.
+    replaced: int | None = None
     unmatched: int | None = None  # None if no part gives columns
     duplicates: int = 0  # rows that another row of their file replaces
     # The rows of the parts that are used, by part; None for a vendor without parts

@@ -37,9 +37,8 @@ class FileRows:
     deleted_skus: pa.Array  # the SKUs whose rows it deletes from earlier files
     total_rows: int = 0  # the number of rows, rejected ones too
     skipped: int = 0  # the number of records that are no rows
-    last_sku: str | None = (
-        None  # the SKU of the last record that fits the header
-    )
+    # The SKU of the last record that fits the header.
+    last_sku: str | None = None
     replaced: int = 0  # the number of rows that later files replace
 
     @classmethod

@@ -12,8 +12,8 @@ from relay_core.domain.codes import VendorStatus
 from relay_core.domain.columns import source_column
 from relay_core.domain.limits import ReportRoom
 from relay_core.domain.records import ReportEntry
+from relay_core.domain.run_codes import NOTHING_MATCHES
 from relay_core.domain.run_faults import (
-    NOTHING_MATCHES,
     fault_of,
     no_rows,
     part_left_out,

@@ -29,9 +29,8 @@ class OfferedRows:
     """Base rows after the SKU map and the catalog."""
 
     table: pa.Table  # the rows that are offers
-    taken_out: (
-        pa.Table
-    )  # the valid rows that are none, as no product matches them
+    # The valid rows that are none, as no product matches them.
+    taken_out: pa.Table
     matcher: ProductMatcher | None = None  # None without a catalog
     # The key of each row, a `MatchedBy`; empty without a catalog
     codes: Bytes | None = None

@@ -17,7 +17,7 @@ from relay_core.publish.explaining.offer_ranking import (
     LANDED_COST,
     ExplainedOffers,
 )
-from relay_core.publish.feed import fields_of, row_texts
+from relay_core.publish.files.fields import fields_of, row_texts
 from relay_core.publish.state import SUSPECT_SINCE
 from relay_core.validation.comparison import SUSPECT_PRICE
 from relay_core.validation.row_schemas import FILE, MATCHED_BY

@@ -64,14 +64,12 @@ ALL_PAUSES = "pause"
 ALL_ENTRIES = "entry"
 
 # Queues of the due index. `DueQueue` and `TriggerQueue` have the others.
-PUBLISHED = (
-    "published"  # feed pointers with publications that are not reported yet
-)
+# Feed pointers with publications that are not reported yet.
+PUBLISHED = "published"
 EVENT = "event"  # events with deliveries that are not over yet
 PULL = "pull"
-PULL_PLAN = (
-    "pull_plan"  # tenants whose pulls are to be compared with their configs
-)
+# Tenants whose pulls are to be compared with their configs.
+PULL_PLAN = "pull_plan"
 DELIVERY = "delivery"
 DELIVERY_PLAN = "delivery_plan"  # tenants with a publication to send
 
@@ -92,21 +90,18 @@ class Kind(StrEnum):
     FEED = "FEED"  # a feed pointer
     IDEMPOTENCY = "IDEMP"  # a caller's idempotency key, by its digest
     HEARTBEAT = "BEAT"
-    RUN_COUNT = (
-        "RUNS"  # the number of runs that a tenant's callers made in an hour
-    )
+    # The number of runs that a tenant's callers made in an hour.
+    RUN_COUNT = "RUNS"
     LINK_COUNT = "LINKS"  # the number of upload links that they made on a day
     SENT = "SENT"  # the files that arrived by a tenant's links in an hour
     TRIGGER = "TRIGGER"  # the state of a tenant's triggers
     PULL = "PULL"  # a vendor's last pulled file, and the time of the next pull
-    PULL_PLAN = (
-        "PULLPLAN"  # a tenant whose pulls are to be compared with its config
-    )
+    # A tenant whose pulls are to be compared with its config.
+    PULL_PLAN = "PULLPLAN"
     DELIVERY = "DELIVERY"  # the file that a server got last, and the next one
     DELIVERY_PLAN = "DELIVERYPLAN"  # a tenant with a publication to send
-    RESULTS = (
-        "RESULTS"  # each vendor's result in a tenant's last run of all vendors
-    )
+    # Each vendor's result in a tenant's last run of all vendors.
+    RESULTS = "RESULTS"
     EVENT = "EVENT"  # an event for webhooks, with its deliveries
     # In the tenants table
     TENANT = "TENANT"  # a tenant's latest version of its config
@@ -121,9 +116,8 @@ class Kind(StrEnum):
     OVERRIDES = "OVERRIDES"  # the version of the overrides that is in effect
     WEBHOOKS = "WEBHOOKS"  # all webhooks of a tenant, with their secrets
     PAUSE = "PAUSE"  # a pause; one without a name is of all tenants
-    DELETION = (
-        "DELETION"  # the progress of a deletion; in the end its tombstone
-    )
+    # The progress of a deletion; in the end its tombstone.
+    DELETION = "DELETION"
     # Partitions of the index of runs by tenant
     HIDDEN = "HIDDEN"  # runs that are shown to nobody
     EVENTS = "EVENTS"

@@ -94,9 +94,8 @@ class Shares:
 
     tenant_of: Callable[[str], str]  # returns the tenant of an item's key
     most: int  # the most items of a tenant that are in hand or found due
-    searched: (
-        int  # the most due keys that are searched for items of other tenants
-    )
+    # The most due keys that are searched for items of other tenants.
+    searched: int
 
     def within(
         self, keys: Sequence[str], besides: Collection[str]

@@ -118,9 +118,8 @@ class Caller:
     scopes: frozenset[Scope] = frozenset(Scope)
     expires_at: datetime | None = None  # the expiry of the caller's key
     kind: ActorKind = ActorKind.TENANT_KEY  # the kind of a tenant's caller
-    reads_only: bool = (
-        False  # whether the caller is an admin who can change nothing
-    )
+    # Whether the caller is an admin who can change nothing.
+    reads_only: bool = False
 
     @property
     def actor(self) -> Actor:

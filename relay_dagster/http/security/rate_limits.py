@@ -124,9 +124,8 @@ class TokenBuckets:
     per_minute: int  # the number of tokens that are refilled in a minute
     burst: int  # the number of tokens that a full bucket has, if a minute refills them
     clock: Callable[[], float] = time.monotonic  # the time, in seconds
-    reason: str = (
-        "too many requests from this caller"  # the message of the error
-    )
+    # The message of the error.
+    reason: str = "too many requests from this caller"
     # The level of each bucket, and the time when it had that level.
     _levels: RecentValues[tuple[float, float]] = field(
         default_factory=RecentValues

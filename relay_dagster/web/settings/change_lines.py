@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from relay_core.publish.report import wording
+from relay_core.report import display
 from relay_dagster.web.settings.form_values import as_mapping
 from relay_dagster.web.settings.options import Kind, Option, options_of
 
@@ -160,7 +160,7 @@ def _in_words(option: Option, value: Any) -> str:
         items = [option.choices.get(str(item), str(item)) for item in value]
         return ", ".join(items)
     if option.kind is Kind.PERCENT:
-        return wording.percent(str(value))
+        return display.percent(str(value))
     for word, text in option.words.texts.items():
         if text == value:
             return word

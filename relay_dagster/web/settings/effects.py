@@ -11,7 +11,7 @@ from relay_core.config.models import (
 )
 from relay_core.domain.errors import RelayError, SkuNotFoundError
 from relay_core.domain.records import GuardResult
-from relay_core.publish.report import wording
+from relay_core.report import display
 from relay_dagster.http.problems import ProblemError, problem_of
 from relay_dagster.runs.model import RunRecord
 from relay_dagster.services import tenants
@@ -112,7 +112,7 @@ def effect_of(rule: PriceRule) -> str:
     if rule.leave_out:
         return "Left out of the feed"
     if rule.margin_pct is not None:
-        text = f"Margin of {wording.percent(str(rule.margin_pct))}"
+        text = f"Margin of {display.percent(str(rule.margin_pct))}"
     elif rule.markup is not None:
         text = f"Cost plus {rule.markup:f}"
     else:
@@ -155,11 +155,11 @@ def _guard_sentence(result: GuardResult, guards: GuardsConfig) -> words.Verdict:
     level = guards.price_level or PriceLevelConfig()
     text = template.format(
         counts=f"{words.number(result.count)} of {words.number(result.of)}",
-        limit=wording.percent(result.limit),
-        drop=wording.percent(str(guards.price_drop_pct or 0)),
-        rise=wording.percent(str(guards.price_rise_pct or 0)),
-        low=wording.percent(str(level.low)),
-        high=wording.percent(str(level.high)),
+        limit=display.percent(result.limit),
+        drop=display.percent(str(guards.price_drop_pct or 0)),
+        rise=display.percent(str(guards.price_rise_pct or 0)),
+        low=display.percent(str(level.low)),
+        high=display.percent(str(level.high)),
         least=words.number(guards.min_price_jumps),
         vendor=result.vendor_id,
     )

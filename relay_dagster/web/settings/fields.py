@@ -7,7 +7,7 @@ from typing import Any
 from starlette.datastructures import QueryParams
 
 from relay_core.domain.errors import ConfigFault
-from relay_core.publish.report import wording
+from relay_core.report import display
 from relay_dagster.web.error_words import FieldError
 from relay_dagster.web.settings.form_values import (
     MAX_BLANK_ROWS,
@@ -92,7 +92,7 @@ def _sentence(message: str) -> str:
     """Return a fault as a sentence; most of them begin with a verb."""
     verb = message.partition(" ")[0]
     subject = "This value " if verb in _VERBS else ""
-    return wording.sentence(f"{subject}{message}")
+    return display.sentence(f"{subject}{message}")
 
 
 def _number_error(option: Option, message: str) -> FieldError:

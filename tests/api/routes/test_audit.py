@@ -313,9 +313,8 @@ def ask_for_delivery(world: ApiWorld) -> Call:
 
 
 def put_overrides(world: ApiWorld) -> Call:
-    price = (
-        len(world.client.get("/v1/audit").json()["audit"]) + 1
-    )  # another than before
+    # A price that differs from every earlier one, so that each call is an act.
+    price = len(world.client.get("/v1/audit").json()["audit"]) + 1
     order = {"overrides": [{"sku": "A-1", "price": price}]}
     return "POST", f"{OVERRIDES}:put", order, Action.OVERRIDES_PUT, TENANT
 

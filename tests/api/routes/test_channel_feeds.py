@@ -87,7 +87,7 @@ def test_the_files_of_a_publication_are_known_by_channel(
     assert file_of(pointer.in_force, None) == files[0]
     assert file_of(pointer.in_force, "other") is None
     # What is reported to Dagster has no channels.
-    assert [each.channels for each in pointer.pending] == [()]
+    assert [feed.channels for feed in pointer.pending] == [()]
 
 
 def make_link(world: ApiWorld, **order: Any) -> str:

@@ -407,9 +407,8 @@ def test_prices_are_accepted_by_name_or_all_at_once(shop: ApiWorld) -> None:
     }
     listed_before = listed(shop)
     entries_before = len(audit(shop, "skus.accepted"))
-    assert accept(shop, run_id, skus=["C-3"]).json() == {
-        "accepted": 1
-    }  # again: no change
+    # Accepting the SKU again changes nothing.
+    assert accept(shop, run_id, skus=["C-3"]).json() == {"accepted": 1}
     assert listed(shop) == listed_before
     assert len(audit(shop, "skus.accepted")) == entries_before
     assert accept(shop, run_id, all=True).json() == {"accepted": 3}
@@ -437,10 +436,10 @@ def test_a_quarantine_of_a_million_skus_is_searched_within_a_second(
     shop: ApiWorld, quoted: str
 ) -> None:
     run_id = quarantined(shop, *filter(None, (quoted, *MANY)))
-    many = [f"S{number:07}" for number in range(0, 10**6, 100)]
+    skus = [f"S{number:07}" for number in range(0, 10**6, 100)]
     for order in (
         {"skus": ["Z-9"]},
-        {"skus": [*many[:-1], "Z-9"]},
+        {"skus": [*skus[:-1], "Z-9"]},
         {"all": True},
     ):
         assert seconds_to_accept(shop, run_id, **order) < 1

@@ -211,8 +211,8 @@ def test_the_status_has_each_part_with_its_upload_and_its_pull(
         20,
         parts=(PartUpload(None, AT, 2), PartUpload("prices", None, None)),
     )
-    other = VendorResult("vendor_2", "found", AT, 2, 20, 0, 0)
-    world.succeed(world.post_run().json()["run_id"], result, other)
+    other_result = VendorResult("vendor_2", "found", AT, 2, 20, 0, 0)
+    world.succeed(world.post_run().json()["run_id"], result, other_result)
     several, single = status_of(world)
     assert list(several)[-2:] == ["pull", "parts"]
     assert several["parts"] == [
@@ -250,7 +250,7 @@ def test_the_newest_file_of_each_part_is_checked_by_itself(
     put(world, f"{BASE}zzz.csv", "no input\n")
     put(world, f"{PRICES}monday.csv", "sku,cost\nA-1,4.20\n")
     result = check(world, vendor(), vendor_document("vendor_2"))
-    base, prices, other = result["vendors"]
+    base, prices, other_vendor = result["vendors"]
     assert list(base)[:2] == ["vendor_id", "part_id"]
     assert [
         (part["vendor_id"], part["part_id"]) for part in (base, prices)
@@ -258,7 +258,7 @@ def test_the_newest_file_of_each_part_is_checked_by_itself(
         ("vendor_1", None),
         ("vendor_1", "prices"),
     ]
-    assert "part_id" not in other
+    assert "part_id" not in other_vendor
     assert base["s3_key"] == f"{BASE}full-1.csv"
     assert base["as_sent"]["usable"] is True
     assert (base["rows_looked_at"], base["as_sent"]["refused_rows"]) == (2, 1)

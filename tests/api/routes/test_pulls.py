@@ -128,8 +128,8 @@ def test_a_vendors_pull_is_asked_for_once_in_five_minutes(
     assert "once in 5 minutes" in problem["detail"]
     assert 295 <= int(refused.headers["retry-after"]) <= 300
     assert world.platform.pulls.of_names(TENANT, ["pulled"]) == before
-    asked = world.client.get(f"/v1/audit?tenant_id={TENANT}&action=pull.asked")
-    assert len(asked.json()["audit"]) == 1
+    audit = world.client.get(f"/v1/audit?tenant_id={TENANT}&action=pull.asked")
+    assert len(audit.json()["audit"]) == 1
     let_ask_again(world)
     assert ask(world).status_code == 202
     assert timedelta(minutes=5) == rules.ASK_AGAIN_AFTER

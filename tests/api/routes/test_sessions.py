@@ -67,7 +67,7 @@ def ends(world: ApiWorld) -> list[str]:
 
 def test_a_session_is_listed_and_ended(shop: ApiWorld) -> None:
     visitor = signed_in(shop)
-    other = signed_in(shop)
+    other_session = signed_in(shop)
     first, second = listed(shop)
     assert list(first) == [
         "session_id",
@@ -90,7 +90,7 @@ def test_a_session_is_listed_and_ended(shop: ApiWorld) -> None:
     assert shop.client.delete(place).status_code == 204
     assert_problem(shop.client.delete(place), 404, "SESSION_NOT_FOUND")
     assert visitor.client.get(HOME).status_code == 401
-    assert other.client.get(HOME).status_code == 200
+    assert other_session.client.get(HOME).status_code == 200
     assert listed(shop) == [second]
     assert ends(shop) == ["deleted"]
 
@@ -99,9 +99,11 @@ def test_a_list_goes_on_at_its_cursor(shop: ApiWorld) -> None:
     for _ in range(3):
         signed_in(shop)
     page = shop.client.get(f"{SESSIONS}?limit=2").json()
-    rest = shop.client.get(f"{SESSIONS}?cursor={page['next_cursor']}").json()
-    assert [*page["sessions"], *rest["sessions"]] == listed(shop)
-    assert rest["next_cursor"] is None
+    next_page = shop.client.get(
+        f"{SESSIONS}?cursor={page['next_cursor']}"
+    ).json()
+    assert [*page["sessions"], *next_page["sessions"]] == listed(shop)
+    assert next_page["next_cursor"] is None
     bad = shop.client.get(f"{SESSIONS}?cursor=none")
     assert_problem(bad, 422, "INVALID_REQUEST")
 
@@ -125,11 +127,11 @@ def test_sessions_need_the_scope_keys_and_are_their_tenant_s(
     denied = plain.delete(f"/v1/tenants/{TENANT}{place}")
     assert_problem(denied, 403, "SCOPE_MISSING")
     order = {"scopes": ["keys"]}
-    made = shop.client.post(f"/v1/tenants/{TENANT}/api-keys", json=order)
-    keeper = shop.with_key(made.json()["api_key"])
+    created = shop.client.post(f"/v1/tenants/{TENANT}/api-keys", json=order)
+    keeper = shop.with_key(created.json()["api_key"])
     assert keeper.get(SESSIONS).json()["sessions"] == [session]
-    ended = keeper.delete(f"/v1/tenants/{TENANT}{place}")
-    assert ended.status_code == 204
+    response = keeper.delete(f"/v1/tenants/{TENANT}{place}")
+    assert response.status_code == 204
     unknown = shop.client.get("/v1/tenants/nobody/sessions")
     assert_problem(unknown, 404, "TENANT_NOT_FOUND")
 
@@ -143,7 +145,7 @@ def sign_in_by(world: ApiWorld, key: str) -> Visitor:
 def test_a_key_has_twenty_sessions_and_the_oldest_ends(
     shop: ApiWorld,
 ) -> None:
-    other = signed_in(shop)
+    newest = signed_in(shop)
     key = shop.issue_key(TENANT)
     visitors = [sign_in_by(shop, key) for _ in range(22)]
     key_id = key.split("_")[1]
@@ -153,7 +155,7 @@ def test_a_key_has_twenty_sessions_and_the_oldest_ends(
     assert len(sessions) == 20
     statuses = [
         visitor.client.get(HOME).status_code
-        for visitor in (*visitors[:3], visitors[-1], other)
+        for visitor in (*visitors[:3], visitors[-1], newest)
     ]
     assert statuses == [401, 401, 200, 200, 200]
     assert ends(shop) == ["replaced", "replaced"]
@@ -170,8 +172,8 @@ def test_a_session_ends_after_two_idle_hours(shop: ApiWorld) -> None:
     later.advance(hours=2)
     assert visitor.client.get(HOME).status_code == 401
     assert (listed(shop), ends(shop)) == ([], ["idle"])
-    (ended,) = entries(shop)[1:]
-    assert ended["actor"]["kind"] == "system"
+    (entry,) = entries(shop)[1:]
+    assert entry["actor"]["kind"] == "system"
 
 
 def test_a_session_in_use_ends_after_twelve_hours(shop: ApiWorld) -> None:
@@ -190,7 +192,7 @@ def test_the_audit_tells_of_each_start_and_end(shop: ApiWorld) -> None:
     key_id = visitor.key.split("_")[1]
     (session,) = listed(shop)
     visitor.fill(visitor.open(HOME), "/app/sign-out")
-    started, ended = entries(shop)
+    started, end = entries(shop)
     assert (started["action"], started["target"]) == (
         "session.started",
         session["session_id"],
@@ -202,12 +204,12 @@ def test_the_audit_tells_of_each_start_and_end(shop: ApiWorld) -> None:
     }
     assert started["details"]["key_id"] == key_id
     assert started["address"] == "testclient"
-    assert (ended["action"], ended["target"]) == (
+    assert (end["action"], end["target"]) == (
         "session.ended",
         session["session_id"],
     )
-    assert ended["actor"]["kind"] == "session"
-    assert ended["details"] == {"key_id": key_id, "reason": "signed_out"}
+    assert end["actor"]["kind"] == "session"
+    assert end["details"] == {"key_id": key_id, "reason": "signed_out"}
 
 
 def test_who_signs_in_again_ends_the_session_of_this_browser(

@@ -83,6 +83,23 @@ def test_one_that_is_disabled_is_not_tried(
     assert due_events(world.platform.webhooks, utc_now()) == []
 
 
+def listed_try(
+    delivery_id: str, event_type: str, status_code: int | None, **changes: Any
+) -> dict[str, Any]:
+    """Return a try as the API lists it: the first one, made at noon."""
+    return {
+        "delivery_id": delivery_id,
+        "event": event_type,
+        "attempt": 1,
+        "at": "2026-03-01T12:00:00Z",
+        "status_code": status_code,
+        "duration_ms": 12,
+        "error": f"answered {status_code}",
+        "next_attempt_at": None,
+        **changes,
+    }
+
+
 def test_each_try_is_listed_the_last_first(
     world: ApiWorld, receiver: Webhook
 ) -> None:
@@ -98,40 +115,20 @@ def test_each_try_is_listed_the_last_first(
             "wh_other": tried("wh_other", 410),
         },
     )
-    for page in (first, second):
-        world.platform.webhooks.add_event(page)
+    for new_event in (first, second):
+        world.platform.webhooks.add_event(new_event)
     assert deliveries(world, receiver) == {
         "deliveries": [
-            {
-                "delivery_id": second.event_id,
-                "event": "run.succeeded",
-                "attempt": 2,
-                "at": "2026-03-01T12:00:01Z",
-                "status_code": 503,
-                "duration_ms": 12,
-                "error": "answered 503",
-                "next_attempt_at": "2026-03-01T12:05:00Z",
-            },
-            {
-                "delivery_id": second.event_id,
-                "event": "run.succeeded",
-                "attempt": 1,
-                "at": "2026-03-01T12:00:00Z",
-                "status_code": None,
-                "duration_ms": 12,
-                "error": "answered None",
-                "next_attempt_at": None,
-            },
-            {
-                "delivery_id": first.event_id,
-                "event": "run.failed",
-                "attempt": 1,
-                "at": "2026-03-01T12:00:00Z",
-                "status_code": 200,
-                "duration_ms": 12,
-                "error": None,
-                "next_attempt_at": None,
-            },
+            listed_try(
+                second.event_id,
+                "run.succeeded",
+                503,
+                attempt=2,
+                at="2026-03-01T12:00:01Z",
+                next_attempt_at="2026-03-01T12:05:00Z",
+            ),
+            listed_try(second.event_id, "run.succeeded", None),
+            listed_try(first.event_id, "run.failed", 200, error=None),
         ],
         "next_cursor": None,
     }

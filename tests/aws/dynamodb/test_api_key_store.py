@@ -72,15 +72,16 @@ def test_what_is_kept_of_a_key_is_its_digest(
 def test_a_tenant_s_keys_are_listed_page_by_page_and_no_others(
     keys: ApiKeyStore,
 ) -> None:
-    wanted = [replace(KEY, key_id=f"{n:016x}") for n in range(5)]
-    for key in [*wanted, replace(KEY, key_id="f" * 16, tenant_id="other")]:
+    tenant_keys = [replace(KEY, key_id=f"{n:016x}") for n in range(5)]
+    for key in [*tenant_keys, replace(KEY, key_id="f" * 16, tenant_id="other")]:
         keys.add(key)
-    found, after = [], None
+    listed = []
+    after = None
     for size in (2, 2, 1):
         page, after = keys.of_tenant("acme", limit=2, after=after)
         assert len(page) == size
-        found += page
-    assert (found, after) == (wanted, None)
+        listed += page
+    assert (listed, after) == (tenant_keys, None)
     assert keys.of_tenant("nobody", limit=2) == ((), None)
 
 
@@ -137,8 +138,8 @@ def test_a_tenant_has_fifty_keys(keys: ApiKeyStore) -> None:
     with pytest.raises(QuotaExceededError, match="maximum of 50 keys"):
         keys.add(numbered(50))
     keys.add(numbered(100, tenant_id="other"))
-    made, _ = keys.of_tenant("acme", limit=1)
-    assert keys.remove("acme", made[0].key_id)
+    page, _ = keys.of_tenant("acme", limit=1)
+    assert keys.remove("acme", page[0].key_id)
     keys.add(numbered(101))
     with pytest.raises(QuotaExceededError):
         keys.add(numbered(102))
@@ -162,9 +163,9 @@ def test_keys_from_before_they_were_counted_count(
 
 def test_a_key_that_is_gone_makes_none(keys: ApiKeyStore) -> None:
     keys.add(KEY)
-    made = numbered(1, created_by=f"key:{KEY.key_id}")
-    keys.add(made)
-    assert keys.made_by("acme", {KEY.key_id}) == [made]
+    child_key = numbered(1, created_by=f"key:{KEY.key_id}")
+    keys.add(child_key)
+    assert keys.made_by("acme", {KEY.key_id}) == [child_key]
     assert keys.made_by("other", {KEY.key_id}) == []
     keys.remove("acme", KEY.key_id)
     with pytest.raises(MakerGoneError):

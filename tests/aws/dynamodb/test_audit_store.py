@@ -24,7 +24,7 @@ def audit(platform: Platform) -> AuditStore:
 @pytest.fixture
 def entries(audit: AuditStore) -> list[AuditEntry]:
     """Entries of two tenants and of all, the newest first."""
-    made = [
+    entries = [
         SYSTEM.entry(
             ACTIONS[n % 3],
             (None, "acme", "other")[n // 3],
@@ -33,9 +33,9 @@ def entries(audit: AuditStore) -> list[AuditEntry]:
         )
         for n in range(9)
     ]
-    for entry in made:
+    for entry in entries:
         audit.add(entry)
-    return made[::-1]
+    return entries[::-1]
 
 
 def test_an_entry_that_is_there_is_never_written_over(
@@ -65,14 +65,14 @@ def test_a_listing_has_what_is_asked_for_newest_first(
     tenant_id: str | None,
     action: Action | None,
 ) -> None:
-    wanted = [
+    expected = [
         entry
         for entry in entries
         if tenant_id in (None, entry.tenant_id)
         and action in (None, entry.action)
     ]
     page = audit.list_entries(tenant_id, action)
-    assert (list(page.items), page.next_cursor) == (wanted, None)
+    assert (list(page.items), page.next_cursor) == (expected, None)
 
 
 @pytest.mark.parametrize(
@@ -90,15 +90,16 @@ def test_a_listing_goes_on_where_a_page_ends(
     tenant_id: str | None,
     action: Action | None,
 ) -> None:
-    found, after = [], None
+    listed = []
+    after = None
     for _ in range(len(entries) + 1):
         page = audit.list_entries(tenant_id, action, limit=1, after=after)
-        found += page.items
+        listed += page.items
         after = page.next_cursor
         if after is None:
             break
     assert after is None
-    assert tuple(found) == audit.list_entries(tenant_id, action).items
+    assert tuple(listed) == audit.list_entries(tenant_id, action).items
 
 
 def test_an_entry_expires_after_400_days(

@@ -48,18 +48,24 @@ def a_run(**changes: Any) -> RunRecord:
     return RunRecord(**{**defaults, **changes})
 
 
+AT = datetime(2026, 3, 1, 12, 0, 0, 123456, tzinfo=UTC)
+
+
+def instants_of_record() -> dict[str, datetime]:
+    """Return a value for each instant of a record, no two of them alike."""
+    names = [
+        field.name
+        for field in fields(RunRecord)
+        if str(field.type).startswith("datetime")
+    ]
+    instants = {name: AT + timedelta(seconds=n) for n, name in enumerate(names)}
+    return {**instants, "expires_at": datetime(2026, 4, 1, tzinfo=UTC)}
+
+
 def full_record() -> RunRecord:
     """Return a record that has a value for everything."""
-    at = datetime(2026, 3, 1, 12, 0, 0, 123456, tzinfo=UTC)
-    names = [
-        each.name
-        for each in fields(RunRecord)
-        if str(each.type).startswith("datetime")
-    ]
-    instants = {name: at + timedelta(seconds=n) for n, name in enumerate(names)}
-    instants["expires_at"] = datetime(2026, 4, 1, tzinfo=UTC)
     return a_run(
-        **instants,
+        **instants_of_record(),
         trigger=Trigger.QUEUE,
         vendors=("v2", "v1"),
         asked_version=3,
@@ -75,7 +81,7 @@ def full_record() -> RunRecord:
         attempt_code="invalid_config",
         next_action="Store it again.",
         dagster_run_id="d",
-        stage_entered_at={"FETCH_INPUTS": at},
+        stage_entered_at={"FETCH_INPUTS": AT},
         message_id="m",
         receipt_handle="h",
         dlq_message_id="x",
@@ -84,7 +90,7 @@ def full_record() -> RunRecord:
         counts={"total_rows": 5},
         changes={"added": 2, "removed": 0},
         vendor_results=(
-            VendorResult("v1", "found", at, 3, 5, 1, 4),
+            VendorResult("v1", "found", AT, 3, 5, 1, 4),
             NOTHING_OF,
         ),
         baseline_run_id="b",
@@ -101,7 +107,7 @@ def full_record() -> RunRecord:
         watched_as="1:4:executing:d",
         hidden=True,
         pending_audit=SYSTEM.entry(
-            Action.RUN_POSTED, "acme", "r", at, trigger="api", vendors=["v1"]
+            Action.RUN_POSTED, "acme", "r", AT, trigger="api", vendors=["v1"]
         ),
         revision=9,
         write_id="w",
@@ -111,9 +117,9 @@ def full_record() -> RunRecord:
 def test_a_record_comes_back_as_it_went_in() -> None:
     record = full_record()
     assert not [
-        each.name
-        for each in fields(record)
-        if getattr(record, each.name) is None
+        field.name
+        for field in fields(record)
+        if getattr(record, field.name) is None
     ]
     # What it came to with each vendor is in an item of its own.
     assert to_record(to_item(record)) == replace(record, vendor_results=())

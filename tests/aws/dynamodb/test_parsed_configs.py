@@ -30,8 +30,8 @@ def test_a_deleted_tenant_s_version_is_not_that_of_a_new_one_with_its_id() -> (
 ):
     parsed = ParsedConfigs()
     parsed.of(FIRST)
-    other = json.dumps(config_document(default_currency="EUR"))
-    again = replace(FIRST, text=other, stored_at=NOW + timedelta(days=1))
+    other_text = json.dumps(config_document(default_currency="EUR"))
+    again = replace(FIRST, text=other_text, stored_at=NOW + timedelta(days=1))
     assert parsed.of(again).default_currency == "EUR"
 
 
@@ -42,11 +42,11 @@ def test_those_asked_for_last_are_kept_within_the_bytes_of_their_texts() -> (
     first, second, third = (
         replace(FIRST, version=number) for number in (1, 2, 3)
     )
-    kept = [parsed.of(first), parsed.of(second)]
-    assert parsed.of(first) is kept[0]
+    configs = [parsed.of(first), parsed.of(second)]
+    assert parsed.of(first) is configs[0]
     parsed.of(third)
-    assert parsed.of(first) is kept[0]
-    assert parsed.of(second) is not kept[1]
+    assert parsed.of(first) is configs[0]
+    assert parsed.of(second) is not configs[1]
 
 
 def test_one_that_is_longer_than_all_may_be_is_not_kept() -> None:
@@ -57,13 +57,11 @@ def test_one_that_is_longer_than_all_may_be_is_not_kept() -> None:
 def test_one_that_can_no_longer_take_effect_is_not_parsed_again_either() -> (
     None
 ):
-    parsed, broken = (
-        ParsedConfigs(),
-        replace(FIRST, text='{"tenant_id": "acme"}'),
-    )
-    found = []
+    parsed = ParsedConfigs()
+    broken = replace(FIRST, text='{"tenant_id": "acme"}')
+    errors = []
     for _ in range(2):
         with pytest.raises(ConfigError) as error:
             parsed.of(broken)
-        found.append(error.value)
-    assert found[0] is found[1]
+        errors.append(error.value)
+    assert errors[0] is errors[1]

@@ -39,9 +39,9 @@ def test_a_pause_of_all_holds_for_each_and_comes_first(
 def test_the_latest_reason_counts(pauses: PauseStore) -> None:
     pauses.begin(None, "backlog")
     pauses.begin(None, "deployment")
-    found = pauses.of("acme")
-    assert found is not None
-    assert found.reason == "deployment"
+    pause = pauses.of("acme")
+    assert pause is not None
+    assert pause.reason == "deployment"
 
 
 @pytest.mark.parametrize(("ended", "left"), [(None, "acme"), ("acme", None)])
@@ -51,9 +51,9 @@ def test_the_end_of_one_pause_leaves_the_other(
     pauses.begin(None, "backlog")
     pauses.begin("acme", "audit")
     pauses.end(ended)
-    found = pauses.of("acme")
-    assert found is not None
-    assert found.tenant_id == left
+    pause = pauses.of("acme")
+    assert pause is not None
+    assert pause.tenant_id == left
 
 
 def test_the_end_of_what_is_not_paused_is_no_error(pauses: PauseStore) -> None:

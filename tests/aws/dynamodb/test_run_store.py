@@ -53,9 +53,9 @@ def test_text_that_is_no_unicode_does_not_keep_a_run_from_ending(
 ) -> None:
     record = a_run(error_message="bad \ud800 text", counts={"\udfff": 1})
     platform.runs.commit(RecordChange(None, record))
-    found = platform.runs.get(record.run_id)
-    assert found is not None
-    assert found.error_message == "bad ? text"
+    stored = platform.runs.get(record.run_id)
+    assert stored is not None
+    assert stored.error_message == "bad ? text"
 
 
 def test_only_a_run_id_finds_a_run(platform: Platform) -> None:
@@ -124,13 +124,13 @@ def test_a_write_that_got_through_unseen_is_not_taken_for_a_stranger(
 def several(
     platform: Platform, clock: FakeClock, count: int, tenant_id: str = "acme"
 ) -> list[str]:
-    made = []
+    run_ids = []
     for _ in range(count):
         record = platform.ledger.adopt(Job(str(uuid.uuid4()), tenant_id))
         platform.ledger.cancel(record.run_id)
-        made.append(record.run_id)
+        run_ids.append(record.run_id)
         clock.advance(seconds=1)
-    return made
+    return run_ids
 
 
 def ids(records: tuple[RunRecord, ...]) -> list[str]:
@@ -140,16 +140,16 @@ def ids(records: tuple[RunRecord, ...]) -> list[str]:
 def test_pages_hold_every_run_once_newest_first(
     platform: Platform, clock: FakeClock
 ) -> None:
-    made = several(platform, clock, 7)
+    run_ids = several(platform, clock, 7)
     several(platform, clock, 2, "other")
-    seen: list[str] = []
+    listed: list[str] = []
     cursor = None
     for _ in range(4):
         page = platform.runs.list_runs("acme", limit=2, cursor=cursor)
-        seen += ids(page.items)
+        listed += ids(page.items)
         cursor = page.next_cursor
     assert cursor is None
-    assert seen == made[::-1]
+    assert listed == run_ids[::-1]
 
 
 def test_a_page_that_is_just_full_has_no_next_one(
@@ -175,10 +175,10 @@ def test_a_status_picks_runs_out(platform: Platform, clock: FakeClock) -> None:
     assert ids(queued.items) == [waiting.run_id]
     assert queued.next_cursor is None
     cancelled = platform.runs.list_runs("acme", RunStatus.CANCELLED, limit=2)
-    rest = platform.runs.list_runs(
+    next_page = platform.runs.list_runs(
         "acme", RunStatus.CANCELLED, cursor=cancelled.next_cursor
     )
-    assert len(cancelled.items) + len(rest.items) == 3
+    assert len(cancelled.items) + len(next_page.items) == 3
 
 
 def ended_long_ago(platform: Platform, count: int) -> None:
@@ -237,11 +237,11 @@ def test_a_cursor_that_no_listing_made_is_refused(
 def test_more_records_than_a_batch_holds_are_all_found(
     platform: Platform,
 ) -> None:
-    made = [
+    records = [
         platform.runs.commit(RecordChange(None, a_run())) for _ in range(120)
     ]
-    assert platform.runs.get_many(each.run_id for each in made) == {
-        r.run_id: r for r in made
+    assert platform.runs.get_many(record.run_id for record in records) == {
+        r.run_id: r for r in records
     }
 
 
@@ -258,23 +258,28 @@ class ReluctantClients(Clients):
 
     def batch_get_item(self, RequestItems: dict[str, Any]) -> Any:  # noqa: N803 - boto3's name
         ((table, request),) = RequestItems.items()
-        first, rest = request["Keys"][:1], request["Keys"][1:]
+        first = request["Keys"][:1]
+        later_keys = request["Keys"][1:]
         if not self._ever:
             return {"UnprocessedKeys": RequestItems}
         answer = self._inner.dynamodb.batch_get_item(
             RequestItems={table: {**request, "Keys": first}}
         )
-        left = {table: {**request, "Keys": rest}} if rest else {}
-        return {**answer, "UnprocessedKeys": left}
+        unprocessed = (
+            {table: {**request, "Keys": later_keys}} if later_keys else {}
+        )
+        return {**answer, "UnprocessedKeys": unprocessed}
 
 
 def test_keys_that_were_not_processed_are_asked_for_again(
     platform: Platform,
 ) -> None:
-    made = [platform.runs.commit(RecordChange(None, a_run())) for _ in range(3)]
+    records = [
+        platform.runs.commit(RecordChange(None, a_run())) for _ in range(3)
+    ]
     slow = ReluctantClients(platform.clients, ever=True)
     runs = RunStore(Database.of(slow, platform.settings, sleep=lambda _: None))
-    assert len(runs.get_many(each.run_id for each in made)) == 3
+    assert len(runs.get_many(record.run_id for record in records)) == 3
 
 
 def test_keys_that_are_never_processed_are_a_throttle(
@@ -378,11 +383,13 @@ def test_of_twenty_requests_for_one_tenant_one_wins_and_the_others_learn_its_run
 
     results = at_once(20, reserve)
     won = [
-        each.record.run_id for each in results if not isinstance(each, RunError)
+        result.record.run_id
+        for result in results
+        if not isinstance(result, RunError)
     ]
-    lost = [each for each in results if isinstance(each, TenantBusyError)]
+    lost = [result for result in results if isinstance(result, TenantBusyError)]
     assert (len(won), len(lost)) == (1, 19)
-    assert {each.active_run_id for each in lost} == set(won)
+    assert {error.active_run_id for error in lost} == set(won)
 
 
 def test_of_twenty_requests_with_one_key_all_get_the_same_run(
@@ -395,8 +402,8 @@ def test_of_twenty_requests_with_one_key_all_get_the_same_run(
         return shared.ledger.reserve(request, key)
 
     results = at_once(20, reserve)
-    assert len({each.record.run_id for each in results}) == 1
-    assert sum(each.created for each in results) == 1
+    assert len({result.record.run_id for result in results}) == 1
+    assert sum(result.created for result in results) == 1
 
 
 def test_of_ten_requests_at_a_quota_of_three_three_are_given(
@@ -407,14 +414,16 @@ def test_of_ten_requests_at_a_quota_of_three_three_are_given(
         while True:
             request = NewRun(run_id=str(uuid.uuid4()), tenant_id="counted")
             try:
-                given = shared.ledger.reserve(request, None, 3)
+                reservation = shared.ledger.reserve(request, None, 3)
             except TenantBusyError:
                 continue
-            return shared.ledger.cancel(given.record.run_id)
+            return shared.ledger.cancel(reservation.record.run_id)
 
     results = at_once(10, reserve)
-    assert sum(isinstance(each, RunRecord) for each in results) == 3
-    assert sum(isinstance(each, QuotaExceededError) for each in results) == 7
+    assert sum(isinstance(result, RunRecord) for result in results) == 3
+    assert (
+        sum(isinstance(result, QuotaExceededError) for result in results) == 7
+    )
 
 
 def test_of_ten_claims_of_one_attempt_one_wins(shared: Platform) -> None:
@@ -423,7 +432,7 @@ def test_of_ten_claims_of_one_attempt_one_wins(shared: Platform) -> None:
     results = at_once(
         10, lambda n: shared.ledger.claim(record.run_id, 1, f"dagster-{n}")
     )
-    assert sum(isinstance(each, RunRecord) for each in results) == 1
+    assert sum(isinstance(result, RunRecord) for result in results) == 1
 
 
 def test_a_run_ends_once_however_many_end_it(shared: Platform) -> None:
@@ -438,12 +447,14 @@ def test_a_run_ends_once_however_many_end_it(shared: Platform) -> None:
     ]
     results = at_once(8, lambda n: ends[n % 4]())
     final = [
-        each
-        for each in results
-        if isinstance(each, RunRecord) and each.has_ended
+        result
+        for result in results
+        if isinstance(result, RunRecord) and result.has_ended
     ]
-    found = shared.runs.get(record.run_id)
-    assert found is not None
-    assert [each.status for each in final] == [found.status]
-    assert any(isinstance(each, FenceLostError | RunError) for each in results)
+    stored = shared.runs.get(record.run_id)
+    assert stored is not None
+    assert [record.status for record in final] == [stored.status]
+    assert any(
+        isinstance(result, FenceLostError | RunError) for result in results
+    )
     assert shared.runs.lock("ended").active_run_id is None

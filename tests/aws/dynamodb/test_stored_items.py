@@ -113,7 +113,7 @@ def settled(text: str) -> str:
 def items_of(platform: Platform) -> Items:
     """Return all items there are, by table and key."""
     names = platform.settings
-    found = {}
+    items = {}
     for table in (names.runs_table, names.tenants_table, names.audit_table):
         pages = platform.clients.dynamodb.get_paginator("scan").paginate(
             TableName=table
@@ -121,29 +121,27 @@ def items_of(platform: Platform) -> Items:
         for item in (item for page in pages for item in page["Items"]):
             key = str(item["pk"]["S"])
             if key.startswith("BEAT#"):
-                item["expires_at"] = {
-                    "N": "DRAWN"
-                }  # by the clock of the process
-            found[f"{table.removeprefix('relay-')}/{key}"] = item
-    return found
+                # The clock of the process decides this number.
+                item["expires_at"] = {"N": "DRAWN"}
+            items[f"{table.removeprefix('relay-')}/{key}"] = item
+    return items
 
 
 class Story:
     """Acts in turn, and what each has left in the tables."""
 
     def __init__(self, platform: Platform, clock: FakeClock) -> None:
-        self.platform, self.clock, self.ledger = (
-            platform,
-            clock,
-            platform.ledger,
-        )
+        self.platform = platform
+        self.clock = clock
+        self.ledger = platform.ledger
         database = replace(platform.database, clock=clock)
         self.tenants = TenantStore(database, versions_per_day=9)
         self.keys = ApiKeyStore(database)
         self.pauses = PauseStore(database)
         self.deletions = DeletionStore(database)
         self.override_store = OverrideStore(database, platform.objects)
-        self.webhooks, self.triggers = platform.webhooks, platform.triggers
+        self.webhooks = platform.webhooks
+        self.triggers = platform.triggers
         self.pulls = TransferStore(database, PULLS)
         self.deliveries = TransferStore(database, DELIVERIES)
 
@@ -239,7 +237,7 @@ class Story:
             secret="whsec_one",
             created_at=self.clock(),
         )
-        other = replace(
+        second_hook = replace(
             hook,
             webhook_id=f"wh_{'1' * 30}_2",
             created_by="k1",
@@ -253,16 +251,18 @@ class Story:
             url="u",
         )
         self.webhooks.change("acme", added(hook), entry)
-        self.webhooks.change("acme", added(other))
+        self.webhooks.change("acme", added(second_hook))
 
     def webhooks_edited(self) -> None:
-        (_, other) = self.webhooks.of_tenant("acme")
+        (_, second_hook) = self.webhooks.of_tenant("acme")
         for rule in (
             rotated("whsec_two", self.clock()),
             failing(self.clock()),
             disabled(DisabledReason.GONE),
         ):
-            self.webhooks.change("acme", edited("acme", other.webhook_id, rule))
+            self.webhooks.change(
+                "acme", edited("acme", second_hook.webhook_id, rule)
+            )
 
     def events(self) -> None:
         at = self.clock()
@@ -275,7 +275,7 @@ class Story:
 
     def events_tried(self) -> None:
         due = due_events(self.platform.webhooks, self.clock())
-        (event,) = (each for each in due if each.only_for is None)
+        (event,) = (event for event in due if event.only_for is None)
         at = event.occurred_at
         tries = (
             DeliveryAttempt(at, 500, 12, "answered 500"),
@@ -290,9 +290,9 @@ class Story:
             store_event(self.platform.webhooks, tried, self.clock()) is not None
         )
         only = {"wh_2": deliveries["wh_2"]}
-        other = self.webhooks.event(f"msg_{'2' * 32}")
-        assert other is not None
-        over = replace(other, deliveries=only, due_at=None)
+        event_of_all = self.webhooks.event(f"msg_{'2' * 32}")
+        assert event_of_all is not None
+        over = replace(event_of_all, deliveries=only, due_at=None)
         store_event(self.platform.webhooks, over, self.clock())
 
     def links_and_secrets(self) -> None:
@@ -348,16 +348,15 @@ class Story:
 
     def pull_states(self) -> None:
         url = "https://files.example.com/stock.csv"
-        change, pull = self.pulls.change, PullConfig(url=url)
+        change = self.pulls.change
+        pull = PullConfig(url=url)
         change("acme", "v1", pulls.noted(pull, NOW))
         self.pulled = take_pull(self.pulls, "acme", "v1", NOW)
         change("acme", "v2", pulls.noted(pull, NOW))
 
     def pulls_that_end(self) -> None:
-        change, pull = (
-            self.pulls.change,
-            PullConfig(url="https://files.example.com/stock.csv"),
-        )
+        change = self.pulls.change
+        pull = PullConfig(url="https://files.example.com/stock.csv")
         mark = FileMark(
             etag='"v1"', last_modified="Sun, 01 Mar 2026 08:00:00 GMT"
         )
@@ -370,28 +369,28 @@ class Story:
         )
         self.pulled.change(pulls.staged(staged))
         change("acme", "v1", pulls.asked(NOW))
-        seen = FileMark(path="/out/stock.csv", size=5, mtime=1_700_000_000)
-        other = take_pull(self.pulls, "acme", "v2", NOW)
-        other.finish(pulls.failed("the server answered 500", NOW))
+        file_mark = FileMark(path="/out/stock.csv", size=5, mtime=1_700_000_000)
+        second_pull = take_pull(self.pulls, "acme", "v2", NOW)
+        second_pull.finish(pulls.failed("the server answered 500", NOW))
         change("acme", "v2", pulls.asked(NOW))
-        other = take_pull(self.pulls, "acme", "v2", NOW)
-        other.finish(pulls.unsettled(seen, NOW, MINUTE))
+        second_pull = take_pull(self.pulls, "acme", "v2", NOW)
+        second_pull.finish(pulls.unsettled(file_mark, NOW, MINUTE))
 
     def run_taken_from_triggers(self) -> None:
         before = self.triggers.get("acme")
         move = TriggerUpdate(
             before, replace(before, wanted=None, wanted_since=None, due_at=None)
         )
-        wanted = NewRun(
+        new_run = NewRun(
             run_id=run_id(0), tenant_id="acme", trigger=Trigger.UPLOAD
         )
-        self.ledger.start_triggered(wanted, move)
+        self.ledger.start_triggered(new_run, move)
 
     def cancelled_at_once(self) -> None:
         self.ledger.request_cancel(run_id(0), origin=WHO)
 
     def reserved(self) -> None:
-        wanted = NewRun(
+        new_run = NewRun(
             run_id=run_id(1),
             tenant_id="acme",
             vendors=("v2", "v1"),
@@ -399,7 +398,7 @@ class Story:
             request_id="req-1",
             origin=WHO,
         )
-        self.ledger.reserve(wanted, Idempotency("i" * 64, "f" * 64), 30)
+        self.ledger.reserve(new_run, Idempotency("i" * 64, "f" * 64), 30)
 
     def sent(self) -> None:
         self.ledger.messages.mark_sent(run_id(1), "m1")
@@ -416,9 +415,9 @@ class Story:
 
     def looked_at(self) -> None:
         record = self.record(1)
-        seen = {"watched_as": "1:2:executing:d", "watched_at": self.clock()}
+        watch = {"watched_as": "1:2:executing:d", "watched_at": self.clock()}
         assert self.ledger.check_again(
-            record, MINUTE, **seen, hidden_until=self.clock() + MINUTE
+            record, MINUTE, **watch, hidden_until=self.clock() + MINUTE
         )
 
     def attempt_lost(self) -> None:
@@ -531,10 +530,10 @@ class Story:
         self.ledger.adopt_dead(Job(run_id(8), "acme"), "it died", "dlq-8", NOW)
 
     def not_sent(self) -> None:
-        wanted = NewRun(
+        replacement = NewRun(
             run_id=run_id(9), tenant_id="acme", in_place_of=run_id(8)
         )
-        self.ledger.reserve(wanted, Idempotency("j" * 64, "f" * 64), 30)
+        self.ledger.reserve(replacement, Idempotency("j" * 64, "f" * 64), 30)
 
     def uncounted(self) -> None:
         self.ledger.uncount(self.ledger.tombstone(run_id(9)))
@@ -561,8 +560,8 @@ class Story:
         now = self.clock()
 
         def go_on(deletion: Deletion) -> Deletion:
-            begun = deletion_rules.begun(deletion, now)
-            return deletion_rules.noted(begun, "runs", 3, "files", "mark")
+            started = deletion_rules.begun(deletion, now)
+            return deletion_rules.noted(started, "runs", 3, "files", "mark")
 
         change_deletion(self.deletions, "acme", go_on)
 
@@ -572,14 +571,14 @@ class Story:
     def swept(self) -> None:
         item = self.deletions.queue.get("DELETION#acme")
         assert item is not None
-        taken = self.deletions.queue.take(item, self.clock())
-        assert taken is not None
-        leased = LeasedItem(self.deletions.queue, taken, self.clock)
+        taken_item = self.deletions.queue.take(item, self.clock())
+        assert taken_item is not None
+        leased = LeasedItem(self.deletions.queue, taken_item, self.clock)
         leased.change(deletion_rules.sweeping)
 
     def overrides(self) -> None:
-        (one,) = load_overrides([{"sku": "A-1", "price": "9.99"}], ())
-        self.override_store.put("beta", [one], WHO)
+        (override,) = load_overrides([{"sku": "A-1", "price": "9.99"}], ())
+        self.override_store.put("beta", [override], WHO)
 
     def overrides_changed(self) -> None:
         self.override_store.accept(
@@ -681,7 +680,7 @@ def told(scenes: Iterable[tuple[str, Items]]) -> Any:
         for name, items in scenes
     }
     return {
-        name: [json.loads(each) for each in scene]
+        name: [json.loads(item) for item in scene]
         for name, scene in texts.items()
     }
 
@@ -698,12 +697,12 @@ def as_text(found: Any) -> str:
 
 
 def test_items_are_stored_as_they_were() -> None:
-    found = told(play())
+    scenes = told(play())
     if os.environ.get("WRITE_STORED_ITEMS"):
-        STORED.write_text(as_text(found))
+        STORED.write_text(as_text(scenes))
     stored = json.loads(STORED.read_text())
-    assert found.keys() == stored.keys()
-    for name, items in found.items():
+    assert scenes.keys() == stored.keys()
+    for name, items in scenes.items():
         assert items == stored[name], name
 
 
@@ -740,58 +739,61 @@ def as_the_next_release_stores(platform: Platform) -> None:
     for place, item in items_of(platform).items():
         if "colour" not in item:
             table = "relay-" + place.partition("/")[0]
-            found = platform.clients.dynamodb.get_item(
+            stored = platform.clients.dynamodb.get_item(
                 TableName=table, Key={"pk": item["pk"]}
             )
             platform.clients.dynamodb.put_item(
-                TableName=table, Item={**found["Item"], **LATER}
+                TableName=table, Item={**stored["Item"], **LATER}
             )
 
 
 def test_items_of_every_kind_that_the_next_release_has_stored_are_read_and_written_as_ever() -> (
     None
 ):
-    known: set[str] = set()
+    written_places: set[str] = set()
     changed: set[str] = set()
 
     def of_this_release(items: Items) -> Items:
         """Return what was written without what is not known, which has stayed in what was there."""
         stripped: Items = {}
         for place, item in items.items():
-            if place in known and item:
+            if place in written_places and item:
                 assert {name: item.get(name) for name in LATER} == LATER, place
                 changed.add(place.partition("/")[2].partition("#")[0])
-            own = {
+            attributes = {
                 name: value for name, value in item.items() if name not in LATER
             }
-            stripped[place] = {**own, "schema": {"N": "1"}} if item else {}
-            known.difference_update([place] if not item else [])
-        known.update(place for place, item in items.items() if item)
+            stripped[place] = (
+                {**attributes, "schema": {"N": "1"}} if item else {}
+            )
+            written_places.difference_update([place] if not item else [])
+        written_places.update(place for place, item in items.items() if item)
         return stripped
 
     scenes = play(as_the_next_release_stores)
     assert told(
         (name, of_this_release(items)) for name, items in scenes
     ) == json.loads(STORED.read_text())
+    # Items of these kinds are written once.
     assert changed == KINDS - {
         "IDEMP",
         "GONE",
         "CONFIG",
         "SESSION",
         "NAME",
-    }  # which are written once
+    }
 
 
 def test_the_story_has_items_of_every_kind_each_with_its_schema() -> None:
-    found = [
+    items = [
         item
         for scene in json.loads(STORED.read_text()).values()
         for item in scene
     ]
-    assert all(item["schema"] == {"N": "1"} for _, item in found if item)
+    assert all(item["schema"] == {"N": "1"} for _, item in items if item)
     kinds = {
         place.partition("/")[2].partition("#")[0]
-        for place, _ in found
+        for place, _ in items
         if "#" in place
     }
     assert kinds == KINDS

@@ -152,31 +152,31 @@ def test_what_was_sent_before_a_tenant_went_is_no_job_of_the_next(
 def test_of_many_who_ask_at_once_one_is_told_of() -> None:
     with served_platform() as platform, ThreadPoolExecutor(8) as pool:
         ApiWorld(platform).store_config()
-        asked = [
+        requests = [
             pool.submit(platform.deletions.ask, TENANT, WEEK) for _ in range(8)
         ]
-        assert len({each.result().asked_at for each in asked}) == 1
-        told = platform.audit.list_entries(
+        assert len({request.result().asked_at for request in requests}) == 1
+        entries = platform.audit.list_entries(
             TENANT, Action.TENANT_DELETION_ASKED
         ).items
-        assert len(told) == 1
+        assert len(entries) == 1
 
 
 def test_no_run_begins_once_a_deletion_is_asked_for() -> None:
     with served_platform() as platform, ThreadPoolExecutor(8) as pool:
         ApiWorld(platform).store_config()
         makers = [pool.submit(_post_until_closed, platform) for _ in range(7)]
-        asked = pool.submit(platform.closing.ask, TENANT).result()
-        began = [record for each in makers for record in each.result()]
+        deletion = pool.submit(platform.closing.ask, TENANT).result()
+        began = [record for maker in makers for record in maker.result()]
         assert all(
-            each.requested_at < asked.asked_at + timedelta(seconds=1)
-            for each in began
+            record.requested_at < deletion.asked_at + timedelta(seconds=1)
+            for record in began
         )
         assert platform.closing.stop(TENANT)
         assert platform.runs.lock(TENANT).active_run_id is None
-        found = platform.deletions.get(TENANT)
-        assert found is not None
-        assert found.state is TenantState.CLOSING
+        deletion = platform.deletions.get(TENANT)
+        assert deletion is not None
+        assert deletion.state is TenantState.CLOSING
 
 
 def _post_until_closed(platform: Platform) -> list[RunRecord]:

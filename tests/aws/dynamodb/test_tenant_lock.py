@@ -18,7 +18,9 @@ from relay_dagster.runs.model import LockState, RunRecord
 from support.builders import REQUESTED_AT, RUN_ID
 from support.fakes import embedded_clients
 
-NONE, QUEUED, OWNER = LockState.NONE, LockState.QUEUED, LockState.OWNER
+NONE = LockState.NONE
+QUEUED = LockState.QUEUED
+OWNER = LockState.OWNER
 NAMES = SimpleNamespace(
     runs_table="runs", tenants_table="tenants", audit_table="audit"
 )
@@ -50,9 +52,13 @@ def written(
     update = filled_in(write.arguments, "UpdateExpression")
     assert update is not None
     assert update.startswith(OF_EVERY_WRITE)
-    own = update.removeprefix(OF_EVERY_WRITE)
-    own = f"SET {own[2:]}" if own.startswith(", ") else own.lstrip()
-    return own, filled_in(write.arguments, "ConditionExpression")
+    expression = update.removeprefix(OF_EVERY_WRITE)
+    expression = (
+        f"SET {expression[2:]}"
+        if expression.startswith(", ")
+        else expression.lstrip()
+    )
+    return expression, filled_in(write.arguments, "ConditionExpression")
 
 
 def filled_in(arguments: Mapping[str, Any], parameter: str) -> str | None:
@@ -119,12 +125,12 @@ def test_an_end_counts_failures_running(
 
 
 def test_the_end_of_a_run_that_has_executed_is_noted() -> None:
-    ended = replace(
+    finished = replace(
         a_run(NONE, RunStatus.SUCCEEDED),
         started_at=REQUESTED_AT,
         finished_at=REQUESTED_AT,
     )
-    update, _ = written(a_run(OWNER), ended)
+    update, _ = written(a_run(OWNER), finished)
     sets = f"consecutive_failures = 0, served_at = {instant_text(REQUESTED_AT)}"
     assert update == f"SET {sets} REMOVE holder"
 

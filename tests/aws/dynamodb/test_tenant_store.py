@@ -52,7 +52,7 @@ def test_every_version_stays_as_it_was_stored(tenants: TenantStore) -> None:
     assert tenants.put("acme", texts[1]).version == 2
     assert tenants.put("acme", texts[2]).version == 3
     stored = [tenants.version("acme", number) for number in (1, 2, 3)]
-    assert [each.text for each in stored if each] == texts
+    assert [version.text for version in stored if version] == texts
     assert tenants.latest("acme") == stored[2]
 
 
@@ -137,7 +137,7 @@ def test_of_two_writers_that_expect_one_version_one_is_refused(
             return error
 
     with ThreadPoolExecutor(2) as pool:
-        kinds = {type(each) for each in pool.map(put, range(2))}
+        kinds = {type(result) for result in pool.map(put, range(2))}
     assert kinds == {StoredConfig, VersionMismatchError}
 
 
@@ -181,10 +181,11 @@ def test_versions_are_listed_latest_first_and_go_on_below_one(
         tenants.put("acme", f'{{"n": {number}}}')
         clock.advance(hours=1)
     page = tenants.versions("acme", limit=2)
-    assert [each.version for each in page] == [5, 4]
+    assert [version.version for version in page] == [5, 4]
     assert page[0].stored_at == NOW + timedelta(hours=4)
     assert [
-        each.version for each in tenants.versions("acme", limit=9, before=4)
+        version.version
+        for version in tenants.versions("acme", limit=9, before=4)
     ] == [
         3,
         2,
@@ -198,10 +199,13 @@ def test_a_version_that_the_index_does_not_have_yet_is_listed(
 ) -> None:
     for number in range(4):
         tenants.put("acme", f'{{"n": {number}}}')
-    table, key = tenants.database.tenants, config_key("acme", 3)
+    table = tenants.database.tenants
+    key = config_key("acme", 3)
     moved = table.update("config", key, Update(sets={schema.OWNER: "other"}))
     table.carry_out(moved)  # of acme's part of the index
-    assert [each.version for each in tenants.versions("acme", limit=3)] == [
+    assert [
+        version.version for version in tenants.versions("acme", limit=3)
+    ] == [
         4,
         3,
         2,

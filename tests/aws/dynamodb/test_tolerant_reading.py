@@ -41,14 +41,15 @@ class World:
     """A platform whose stores count the items that they cannot read."""
 
     def __init__(self, platform: Platform, clock: FakeClock) -> None:
-        self.platform, self.clock, self.unreadable = platform, clock, 0
+        self.platform = platform
+        self.clock = clock
+        self.unreadable = 0
         database = Database.of(platform.clients, platform.settings, self.count)
         database = replace(database, clock=clock)
-        self.runs, self.triggers = RunStore(database), TriggerStore(database)
-        self.webhooks, self.deletions = (
-            WebhookStore(database),
-            DeletionStore(database),
-        )
+        self.runs = RunStore(database)
+        self.triggers = TriggerStore(database)
+        self.webhooks = WebhookStore(database)
+        self.deletions = DeletionStore(database)
         self.ledger = platform.ledger
 
     def count(self) -> None:
@@ -122,9 +123,9 @@ def change_trigger(world: World) -> None:
 
 
 def event_of(world: World) -> str:
-    made = event()
-    world.webhooks.add_event(made)
-    return f"EVENT#{made.event_id}"
+    new_event = event()
+    world.webhooks.add_event(new_event)
+    return f"EVENT#{new_event.event_id}"
 
 
 def change_event(world: World) -> None:
@@ -188,16 +189,18 @@ def test_what_is_not_known_of_one_webhook_stays_and_so_does_one_that_cannot_be_r
 ) -> None:
     webhooks_of(world)
     stored_webhook(world.platform)
-    mine, other = json.loads(world.item("WEBHOOKS#acme")["webhooks"]["S"])
-    mine, other = (
-        {**mine, "colour": "blue"},
-        {**other, "events": ["run.dreamt"]},
+    mine, unreadable_hook = json.loads(
+        world.item("WEBHOOKS#acme")["webhooks"]["S"]
     )
-    world.write("WEBHOOKS#acme", webhooks={"S": json.dumps([mine, other])})
+    mine = {**mine, "colour": "blue"}
+    unreadable_hook = {**unreadable_hook, "events": ["run.dreamt"]}
+    world.write(
+        "WEBHOOKS#acme", webhooks={"S": json.dumps([mine, unreadable_hook])}
+    )
     change_webhook(world)
     assert world.unreadable > 0
     stored = json.loads(world.item("WEBHOOKS#acme")["webhooks"]["S"])
-    assert stored == [{**mine, "description": "new"}, other]
+    assert stored == [{**mine, "description": "new"}, unreadable_hook]
 
 
 # --- what this release cannot read --------------------------------------------------------------
@@ -214,14 +217,12 @@ def two_runs(world: World) -> tuple[str, str]:
 def test_a_run_that_cannot_be_read_is_postponed_and_the_others_are_found(
     world: World,
 ) -> None:
-    unreadable, other = two_runs(world)
+    unreadable, readable = two_runs(world)
     world.write(f"RUN#{unreadable}", trigger={"S": "sftp"})
     until = world.clock.advance(hours=2)
-    assert [
-        each.run_id for each in world.runs.due(DueQueue.MESSAGE, until)
-    ] == []
+    assert [run.run_id for run in world.runs.due(DueQueue.MESSAGE, until)] == []
     due = [run for queue in DueQueue for run in world.runs.due(queue, until)]
-    assert [run.run_id for run in due] == [other]
+    assert [run.run_id for run in due] == [readable]
     assert world.unreadable == 1  # and then no more: it is due later
     assert (
         len([run for queue in DueQueue for run in world.runs.due(queue, until)])
@@ -239,9 +240,9 @@ def test_a_run_that_cannot_be_read_is_postponed_and_the_others_are_found(
 def test_a_run_that_cannot_be_read_is_left_out_of_a_listing(
     world: World,
 ) -> None:
-    unreadable, other = two_runs(world)
+    unreadable, readable = two_runs(world)
     world.write(f"RUN#{unreadable}", status={"S": "PONDERING"})
-    assert [each.run_id for each in world.runs.list_runs().items] == [other]
+    assert [run.run_id for run in world.runs.list_runs().items] == [readable]
     assert world.unreadable == 1
 
 
@@ -255,12 +256,13 @@ def test_a_run_that_cannot_be_read_is_not_taken_for_none(world: World) -> None:
 def test_an_event_that_cannot_be_read_is_postponed_and_the_others_are_found(
     world: World,
 ) -> None:
-    key, other = event_of(world), event(after=1)
-    world.webhooks.add_event(other)
+    key = event_of(world)
+    readable = event(after=1)
+    world.webhooks.add_event(readable)
     world.write(key, event={"S": "run.dreamt"})
     until = NOW + timedelta(minutes=1)
     for _ in range(2):
-        assert due_events(world.webhooks, until) == [other]
+        assert due_events(world.webhooks, until) == [readable]
     assert world.unreadable == 1
 
 
@@ -271,8 +273,8 @@ def test_triggers_that_cannot_be_read_are_postponed_and_the_others_are_found(
     world.triggers.update("other", lambda state: replace(state, due_at=NOW))
     world.write(key, wanted={"S": "moon"})
     for _ in range(2):
-        (found,) = world.triggers.queue(TriggerQueue.DUE).due(NOW, 9)
-        assert found.value.tenant_id == "other"
+        (entry,) = world.triggers.queue(TriggerQueue.DUE).due(NOW, 9)
+        assert entry.value.tenant_id == "other"
     assert world.unreadable == 1
 
 
@@ -281,8 +283,8 @@ def test_a_deletion_that_cannot_be_read_is_postponed_and_the_others_are_found(
 ) -> None:
     key = deletion_of(world)
     world.platform.tenants.put("other", "{}")
-    other = world.deletions.ask("other", timedelta(hours=1))
+    readable = world.deletions.ask("other", timedelta(hours=1))
     world.write(key, state={"S": "PONDERED"})
     for _ in range(2):
-        assert due_deletions(world.deletions, NOW) == [other]
+        assert due_deletions(world.deletions, NOW) == [readable]
     assert world.unreadable == 1

@@ -93,13 +93,13 @@ def test_collisions_without_end_are_a_throttle() -> None:
 def test_a_condition_that_failed_is_named_by_its_role_even_beside_a_collision() -> (
     None
 ):
-    found = {"pk": {"S": "LOCK#acme"}}
+    item = {"pk": {"S": "LOCK#acme"}}
     dynamodb = ScriptedDynamoDB(
-        cancelled("TransactionConflict", "ConditionalCheckFailed", item=found)
+        cancelled("TransactionConflict", "ConditionalCheckFailed", item=item)
     )
     with pytest.raises(ConditionsFailedError) as caught:
         dynamodb.run()
-    assert caught.value.items == {"lock": found}
+    assert caught.value.items == {"lock": item}
     assert dynamodb.pauses == []
 
 

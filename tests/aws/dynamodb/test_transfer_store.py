@@ -46,9 +46,9 @@ def test_one_that_is_asked_for_while_it_is_under_way_is_due_behind_it(
     pulls: PullStore,
 ) -> None:
     leased = take_pull(pulls, "acme", "v1", NOW)
-    asked = pulls.change("acme", "v1", rules.asked(NOW))
-    assert asked is not None
-    assert asked.next_at is None
+    state = pulls.change("acme", "v1", rules.asked(NOW))
+    assert state is not None
+    assert state.next_at is None
     assert pulls.queue.due(NOW, 9) == []
     leased.finish(rules.unchanged(PULL.digest, NO_MARK, NOW, HOUR))
     assert shown(pulls).next_at == NOW
@@ -95,14 +95,14 @@ def test_a_config_that_is_stored_while_pulls_are_planned_has_them_planned_again(
     assert item is not None
     assert item.due_at is not None
     now = item.due_at
-    taken = plans.take(item, now)
-    assert taken is not None
+    taken_item = plans.take(item, now)
+    assert taken_item is not None
     platform.tenants.put("acme", '{"timezone": "UTC"}')
     with pytest.raises(LeaseLostError):
-        LeasedItem(plans, taken, lambda: now).finish(lambda _: None)
+        LeasedItem(plans, taken_item, lambda: now).finish(lambda _: None)
     (again,) = plans.due(now + HOUR, 9)
     assert (again.value.tenant_id, again.lease) == ("acme", None)
-    taken = plans.take(again, now)
-    assert taken is not None
-    LeasedItem(plans, taken, lambda: now).finish(lambda _: None)
+    taken_item = plans.take(again, now)
+    assert taken_item is not None
+    LeasedItem(plans, taken_item, lambda: now).finish(lambda _: None)
     assert plans.due(now + HOUR, 9) == []

@@ -52,10 +52,10 @@ def test_what_is_there_stays_as_it_is() -> None:
     with mock_aws():
         first = bootstrap(NAMES, clients)
         clients.s3.put_object(Bucket=NAMES.bucket, Key="k", Body=b"x")
-        other = NAMES.model_copy(
+        other_names = NAMES.model_copy(
             update={"max_attempts": 9, "visibility_timeout_seconds": 30}
         )
-        assert provision(other, clients).changes == ()
+        assert provision(other_names, clients).changes == ()
         settings = Settings.from_env(
             {**dict(first), "WORKER_POISON_MAX_RECEIVES": "9"}
         )
@@ -109,8 +109,8 @@ def test_a_bucket_is_made_in_the_region() -> None:
     clients = Clients("eu-central-1")
     with mock_aws():
         bootstrap(NAMES.model_copy(update={"region": "eu-central-1"}), clients)
-        where = clients.s3.get_bucket_location(Bucket=NAMES.bucket)
-        assert where["LocationConstraint"] == "eu-central-1"
+        location = clients.s3.get_bucket_location(Bucket=NAMES.bucket)
+        assert location["LocationConstraint"] == "eu-central-1"
 
 
 def test_names_come_from_the_variables_that_are_set() -> None:
@@ -186,15 +186,16 @@ def settings_of(clients: Clients, names: Names = NAMES) -> Settings:
 def test_an_audit_table_with_a_name_of_its_own_is_a_variable_to_export(
     clients: Clients,
 ) -> None:
-    own = NAMES.model_copy(update={"audit_table": "who-did-what"})
-    assert settings_of(clients, own).audit_table == "who-did-what"
+    own_names = NAMES.model_copy(update={"audit_table": "who-did-what"})
+    assert settings_of(clients, own_names).audit_table == "who-did-what"
     assert "AUDIT_TABLE" not in dict(bootstrap(NAMES, clients))
 
 
 def test_it_tells_what_it_creates_and_the_second_time_that_there_is_nothing_to_do(
     clients: Clients,
 ) -> None:
-    first, second = provision(NAMES, clients), provision(NAMES, clients)
+    first = provision(NAMES, clients)
+    second = provision(NAMES, clients)
     created = [
         change for change in first.changes if change.startswith("created")
     ]
@@ -215,7 +216,8 @@ def test_the_bucket_is_private_encrypted_and_versioned(
     clients: Clients,
 ) -> None:
     bootstrap(NAMES, clients)
-    s3, bucket = clients.s3, NAMES.bucket
+    s3 = clients.s3
+    bucket = NAMES.bucket
     block = s3.get_public_access_block(Bucket=bucket)[
         "PublicAccessBlockConfiguration"
     ]
@@ -263,9 +265,9 @@ def test_what_was_deleted_of_published_feeds_is_forgotten(
     bootstrap(NAMES, clients)
     answer = clients.s3.get_bucket_lifecycle_configuration(Bucket=NAMES.bucket)
     (rule,) = [
-        each
-        for each in answer["Rules"]
-        if each["Filter"]["Prefix"] == "published/"
+        rule
+        for rule in answer["Rules"]
+        if rule["Filter"]["Prefix"] == "published/"
     ]
     assert rule["NoncurrentVersionExpiration"] == {"NoncurrentDays": 7}
     assert rule["Expiration"] == {"ExpiredObjectDeleteMarker": True}
@@ -273,8 +275,9 @@ def test_what_was_deleted_of_published_feeds_is_forgotten(
 
 def test_somebody_s_own_lifecycle_rules_stay(clients: Clients) -> None:
     bootstrap(NAMES, clients)
-    s3, bucket = clients.s3, NAMES.bucket
-    own = {
+    s3 = clients.s3
+    bucket = NAMES.bucket
+    own_rule = {
         "ID": "own",
         "Status": "Enabled",
         "Filter": {"Prefix": "x"},
@@ -282,7 +285,7 @@ def test_somebody_s_own_lifecycle_rules_stay(clients: Clients) -> None:
     }
     s3.put_bucket_lifecycle_configuration(
         Bucket=bucket,
-        LifecycleConfiguration={"Rules": [own]},  # type: ignore[list-item]
+        LifecycleConfiguration={"Rules": [own_rule]},  # type: ignore[list-item]
     )
     bootstrap(NAMES, clients)
     rules = s3.get_bucket_lifecycle_configuration(Bucket=bucket)["Rules"]
@@ -311,9 +314,9 @@ def test_queues_are_encrypted_and_keep_messages_for_fourteen_days(
     clients: Clients, queue: str
 ) -> None:
     variables = dict(bootstrap(NAMES, clients))
-    found = attributes(clients, variables[queue])
-    assert found["SqsManagedSseEnabled"] == "true"
-    assert found["MessageRetentionPeriod"] == "1209600"
+    queue_attributes = attributes(clients, variables[queue])
+    assert queue_attributes["SqsManagedSseEnabled"] == "true"
+    assert queue_attributes["MessageRetentionPeriod"] == "1209600"
 
 
 def test_a_bucket_that_is_there_gets_the_protection_that_it_lacks(
@@ -331,8 +334,8 @@ def test_a_setting_of_the_bucket_that_differs_stays(clients: Clients) -> None:
     clients.s3.put_bucket_versioning(
         Bucket=NAMES.bucket, VersioningConfiguration={"Status": "Suspended"}
     )
-    other = NAMES.model_copy(update={"retention_days": 7})
-    assert provision(other, clients, repair=True).changes == ()
+    other_names = NAMES.model_copy(update={"retention_days": 7})
+    assert provision(other_names, clients, repair=True).changes == ()
     assert (
         clients.s3.get_bucket_versioning(Bucket=NAMES.bucket)["Status"]
         == "Suspended"
@@ -395,7 +398,7 @@ DIFFERENCES = [
 @pytest.mark.parametrize(
     ("change", "told"),
     DIFFERENCES,
-    ids=[each[0].__name__ for each in DIFFERENCES],
+    ids=[difference[0].__name__ for difference in DIFFERENCES],
 )
 def test_attributes_of_the_queues_are_checked_and_repaired_on_demand(
     clients: Clients, change: Callable[[Clients, Settings], None], told: str
@@ -474,9 +477,9 @@ def older(clients: Clients) -> Clients:
             **definition,
             "GlobalSecondaryIndexes": definition["GlobalSecondaryIndexes"][:2],
             "AttributeDefinitions": [
-                each
-                for each in definition["AttributeDefinitions"]
-                if each["AttributeName"] in by_time
+                attribute
+                for attribute in definition["AttributeDefinitions"]
+                if attribute["AttributeName"] in by_time
             ],
         }
     )

@@ -46,16 +46,16 @@ def test_what_is_uploaded_is_told_and_nothing_else(clients: Clients) -> None:
         "5c1f9a52/tenants/acme/f.csv",
     ):
         clients.s3.put_object(Bucket=NAMES.bucket, Key=key, Body=b"x")
-    found = clients.sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=10)[
-        "Messages"
+    messages = clients.sqs.receive_message(
+        QueueUrl=url, MaxNumberOfMessages=10
+    )["Messages"]
+    bodies = [json.loads(message["Body"]) for message in messages]
+    uploaded_keys = [
+        body["Records"][0]["s3"]["object"]["key"]
+        for body in bodies
+        if "Records" in body
     ]
-    bodies = [json.loads(each["Body"]) for each in found]
-    told = [
-        each["Records"][0]["s3"]["object"]["key"]
-        for each in bodies
-        if "Records" in each
-    ]
-    assert told == ["tenants%2Facme%2Ff.csv"]
+    assert uploaded_keys == ["tenants%2Facme%2Ff.csv"]
 
 
 def test_the_bucket_alone_may_send(clients: Clients) -> None:
@@ -72,21 +72,23 @@ def test_the_bucket_alone_may_send(clients: Clients) -> None:
 
 def test_other_notifications_and_rights_stay(clients: Clients) -> None:
     bootstrap(NAMES, clients)
-    other: Any = {
+    own_order: Any = {
         "Id": "mine",
         "QueueArn": queue_arn(clients, "other"),
         "Events": ["s3:ObjectRemoved:*"],
     }
     clients.s3.put_bucket_notification_configuration(
         Bucket=NAMES.bucket,
-        NotificationConfiguration={"QueueConfigurations": [other]},
+        NotificationConfiguration={"QueueConfigurations": [own_order]},
     )
     changes = provision(NAMES, clients).changes
     assert [change.split(" to ")[0] for change in changes] == [
         "set notification of bucket relay-inventory"
     ]
-    told = {each["Id"] for each in orders(clients)["QueueConfigurations"]}
-    assert told == {"mine", "relay-inventory-uploads"}
+    order_ids = {
+        order["Id"] for order in orders(clients)["QueueConfigurations"]
+    }
+    assert order_ids == {"mine", "relay-inventory-uploads"}
     assert provision(NAMES, clients).changes == ()
 
 

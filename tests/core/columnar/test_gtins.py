@@ -69,10 +69,10 @@ def test_the_contract_takes_what_is_written_as_a_gtin(seed: int) -> None:
         pa.chunked_array([column]),
         PRODUCT_NUMBER_SCHEMA.columns["gtin"],
     )
-    taken = are_gtins(pa.array(cells, pa.string()))
+    is_gtin = are_gtins(pa.array(cells, pa.string()))
     is_null = np.array([not cell for cell in cells])
-    assert (mask == ~(taken | is_null)).all()
-    assert taken.tolist() == [read_gtin(cell) == cell for cell in cells]
+    assert (mask == ~(is_gtin | is_null)).all()
+    assert is_gtin.tolist() == [read_gtin(cell) == cell for cell in cells]
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -82,8 +82,8 @@ def test_keys_are_compared_as_numbers(seed: int) -> None:
     keys = keys_of(pa.array(texts, pa.string()))
     assert keys.tolist() == [int(text) if text else -1 for text in texts]
     has_gtin = keys >= 0
-    own = are_own(keys[has_gtin])
-    assert own.tolist() == [is_own(text) for text in texts if text]
+    is_own_key = are_own(keys[has_gtin])
+    assert is_own_key.tolist() == [is_own(text) for text in texts if text]
 
 
 def test_keys_of_other_texts_are_of_none() -> None:

@@ -69,8 +69,8 @@ def test_a_file_comes_back_with_the_tables_behind_it() -> None:
     )
     assert again.equals(whole)
     assert [
-        other.equals(table)
-        for other, table in zip(further_tables, behind, strict=True)
+        further_table.equals(table)
+        for further_table, table in zip(further_tables, behind, strict=True)
     ] == [True] * 2
 
 
@@ -95,7 +95,7 @@ def test_the_rows_of_any_text_are_in_the_parts_that_the_index_names(
         data = file_of(rows(ordered))
     for key in {*keys, *absent_keys}:
         assert looked_up(data, key) == [
-            n for n, each in enumerate(ordered) if each == key
+            n for n, text in enumerate(ordered) if text == key
         ]
 
 

@@ -288,12 +288,12 @@ def test_a_zone_is_asked_about_a_day_once_however_many_batches_have_it() -> (
         for number in range(200)
     ]
     read(days, zone)
-    asked = CountedZone.asked
+    questions = CountedZone.asked
 
     read(days[::-1], zone)
 
-    assert 0 < asked <= 25 * len(days)
-    assert CountedZone.asked == asked
+    assert 0 < questions <= 25 * len(days)
+    assert CountedZone.asked == questions
 
 
 def test_texts_in_the_vendors_formats_are_read_without_a_scalar_rule() -> None:

@@ -206,7 +206,7 @@ def test_the_column_of_gtins_may_be_read_as_null() -> None:
     vendor = vendor_document(parser={"invalid_as_null": ["ean", "msrp"]})
     config = load_config(config_document(vendor, **IDENTIFIERS))
     assert config.vendors[0].parser.invalid_as_null == ("ean", "msrp")
-    other = vendor_document(parser={"invalid_as_null": ["part"]})
-    assert list(faults_of(config_document(other, **IDENTIFIERS))) == [
+    other_vendor = vendor_document(parser={"invalid_as_null": ["part"]})
+    assert list(faults_of(config_document(other_vendor, **IDENTIFIERS))) == [
         "vendors.0.parser.invalid_as_null.0"
     ]

@@ -12,8 +12,9 @@ from support.builders import config_document, tenant_config, vendor_document
 from support.config_documents import faults_of
 
 
-def test_every_fault_of_them_is_named_at_once() -> None:
-    faulty = config_document(
+def config_of_many_faults() -> dict[str, Any]:
+    """Return a config with faults in rates, currencies, and extra columns."""
+    return config_document(
         vendor_document("v1", currency="GBP", shipping_handling_flat="1.00001"),
         vendor_document(
             "v2", currency="EUR", shipping_handling_flat="999999999"
@@ -43,8 +44,11 @@ def test_every_fault_of_them_is_named_at_once() -> None:
             "columns": ["colour_", "shelf", {"column": "nothing", "as": "x"}]
         },
     )
-    found = faults_of(faulty)
-    assert list(found) == [
+
+
+def test_every_fault_of_them_is_named_at_once() -> None:
+    faults = faults_of(config_of_many_faults())
+    assert list(faults) == [
         "exchange_rates.USD",
         "exchange_rates.CHF",
         "exchange_rates.SEK",
@@ -65,7 +69,7 @@ def test_every_fault_of_them_is_named_at_once() -> None:
         "output.columns.1",
         "output.columns.2.column",
     ]
-    assert "exchange_rates.GBP" in found["vendors.0.currency"]
+    assert "exchange_rates.GBP" in faults["vendors.0.currency"]
 
 
 @pytest.mark.parametrize("ending", ["-0.01", "9.991", "10", "x", True])

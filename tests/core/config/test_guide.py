@@ -195,14 +195,14 @@ def test_columns_made_of_others_come_to_what_the_guide_says() -> None:
     )
 
     (row,) = run.normalized_rows("parts_inc")
-    found = (
+    values = (
         row["sku"],
         row["quantity_available"],
         row["cost"],
         row["title"],
         row["brand"],
     )
-    assert found == ("AB-1040", "12", "1.1667", "Bolt", "Acme")
+    assert values == ("AB-1040", "12", "1.1667", "Bolt", "Acme")
     assert all(text in GUIDE for text in ("`AB-1040`", "1.1667"))
 
 

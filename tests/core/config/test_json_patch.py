@@ -36,7 +36,7 @@ def test_a_mapping_that_stands_twice_is_changed_in_one_place() -> None:
     document = {"vendors": [{"parser": shared}, {"parser": shared}]}
     steps = set_members(document, ("vendors", 0, "parser"), {"delimiter": ";"})
     changed = apply_patch(document, steps)
-    assert [each["parser"]["delimiter"] for each in changed["vendors"]] == [
+    assert [vendor["parser"]["delimiter"] for vendor in changed["vendors"]] == [
         ";",
         ",",
     ]

@@ -95,8 +95,10 @@ def test_a_stored_config_is_taken_as_it_is() -> None:
         "timestamp_formats": ["%d.%m.%Y"] * 30,
         "null_values": ["x" * 600] * 900,
     }
-    others = (vendor_document(f"v{place}") for place in range(200))
-    document = config_document(vendor_document("large", parser=parser), *others)
+    more_vendors = (vendor_document(f"v{place}") for place in range(200))
+    document = config_document(
+        vendor_document("large", parser=parser), *more_vendors
+    )
     config = load_stored_config(json.dumps(document))
     assert (
         len(config.vendors),
@@ -267,11 +269,11 @@ def test_repeated_keys_are_told_like_other_faults(form: Format) -> None:
 
 def test_a_quoted_text_is_cut_at_200_characters() -> None:
     path = "default_currency"
-    for length, shown in (
+    for length, quoted in (
         (200, f'"{"x" * 200}" '),
         (201, f'"{"x" * 200}..." '),
     ):
-        assert faults_of(changed(path, "x" * length))[path].startswith(shown)
+        assert faults_of(changed(path, "x" * length))[path].startswith(quoted)
 
 
 def test_hints_are_looked_for_as_far_as_faults_are_told() -> None:

@@ -72,17 +72,19 @@ def test_limits_that_do_nothing_or_take_anything_are_doubtful(
 
 
 def test_vendors_that_read_each_other_s_uploads_are_doubtful() -> None:
-    found = doubts(
+    warnings = doubts(
         at("a", "in/x/"), at("b", "in/"), at("c", "in"), at("d", "in-2")
     )
-    assert set(found) == {
+    assert set(warnings) == {
         "vendors.0.inbound.s3_prefix",
         "vendors.2.inbound.s3_prefix",
     }
-    assert "is in the prefix of vendor" in found["vendors.0.inbound.s3_prefix"]
+    assert (
+        "is in the prefix of vendor" in warnings["vendors.0.inbound.s3_prefix"]
+    )
     assert (
         'is also the prefix of vendor "b"'
-        in found["vendors.2.inbound.s3_prefix"]
+        in warnings["vendors.2.inbound.s3_prefix"]
     )
 
 
@@ -142,9 +144,9 @@ def test_a_query_of_a_pull_is_doubtful_because_keys_can_read_it(
         "s3_prefix": "tenants/acme/inbound/v/",
         "pull": {"url": f"https://files.example.com/a.csv{query}"},
     }
-    found = doubts(vendor_document(inbound=inbound))
-    assert list(found) == ["vendors.0.inbound.pull.url"] * is_doubtful
-    assert all("store that as a secret" in text for text in found.values())
+    warnings = doubts(vendor_document(inbound=inbound))
+    assert list(warnings) == ["vendors.0.inbound.pull.url"] * is_doubtful
+    assert all("store that as a secret" in text for text in warnings.values())
 
 
 def test_what_only_the_local_runner_finds_is_doubtful() -> None:

@@ -47,10 +47,10 @@ def rule(**when: Any) -> dict[str, Any]:
 def test_a_rule_that_an_earlier_one_covers_is_never_come_to(
     outer: Any, inner: Any
 ) -> None:
-    other = rule(conditions=["refurb"], cost_from=1, brands=["z"])
-    found = doubts(other, rule(**outer), rule(**inner))
-    assert list(found) == ["pricing.rules.2"]
-    assert "pricing.rules.1 comes first" in found["pricing.rules.2"]
+    first_rule = rule(conditions=["refurb"], cost_from=1, brands=["z"])
+    warnings = doubts(first_rule, rule(**outer), rule(**inner))
+    assert list(warnings) == ["pricing.rules.2"]
+    assert "pricing.rules.1 comes first" in warnings["pricing.rules.2"]
 
 
 @pytest.mark.parametrize(

@@ -46,66 +46,65 @@ def test_an_absent_section_is_missed_field_by_field() -> None:
     assert set(faults_of({"vendors": [{}]})) == set(REQUIRED) - {"vendors"}
 
 
-def test_all_else_has_its_default() -> None:
+def test_a_parser_has_its_defaults() -> None:
+    (vendor,) = tenant_config().to_document()["vendors"]
+    assert vendor["parser"] == {
+        "format": "csv",
+        "record": None,
+        "compression": "auto",
+        "sheet": None,
+        "delimiter": ",",
+        "encoding": "utf-8",
+        "quoting": True,
+        "blank_extra_fields": "refuse",
+        "padded_numbers": False,
+        "column_map": {},
+        "skip_lines": 0,
+        "columns": None,
+        "skip_rows": [],
+        "null_values": [],
+        "decimal_separator": ".",
+        "thousands_separator": None,
+        "currency_symbols": [],
+        "zero_is_null": [],
+        "quantity_words": {},
+        "quantity_symbols": [],
+        "negative_quantity": "refuse",
+        "timestamp_formats": [],
+        "invalid_as_null": [],
+        "defaults": {},
+    }
+
+
+def test_a_vendor_has_its_defaults() -> None:
+    (vendor,) = tenant_config().to_document()["vendors"]
+    del vendor["parser"]
+    assert vendor == {
+        "vendor_id": "vendor_1",
+        "required": True,
+        "inbound": {
+            "type": "s3",
+            "s3_prefix": "tenants/acme/inbound/vendor_1/",
+            "pull": None,
+        },
+        "on_trouble": "fail",
+        "last_good": {"max_age_hours": 48, "quantity_pct": 100},
+        "max_feed_age_hours": None,
+        "max_invalid_row_pct": None,
+        "duplicate_skus": "compete",
+        "stock": None,
+        "currency": None,
+        "shipping_handling_flat": None,
+        "sku_map": None,
+        "parts": [],
+        "changes": None,
+    }
+
+
+def test_pricing_merge_and_output_have_their_defaults() -> None:
     document = tenant_config().to_document()
-    assert document.pop("vendors") == [
-        {
-            "vendor_id": "vendor_1",
-            "required": True,
-            "inbound": {
-                "type": "s3",
-                "s3_prefix": "tenants/acme/inbound/vendor_1/",
-                "pull": None,
-            },
-            "parser": {
-                "format": "csv",
-                "record": None,
-                "compression": "auto",
-                "sheet": None,
-                "delimiter": ",",
-                "encoding": "utf-8",
-                "quoting": True,
-                "blank_extra_fields": "refuse",
-                "padded_numbers": False,
-                "column_map": {},
-                "skip_lines": 0,
-                "columns": None,
-                "skip_rows": [],
-                "null_values": [],
-                "decimal_separator": ".",
-                "thousands_separator": None,
-                "currency_symbols": [],
-                "zero_is_null": [],
-                "quantity_words": {},
-                "quantity_symbols": [],
-                "negative_quantity": "refuse",
-                "timestamp_formats": [],
-                "invalid_as_null": [],
-                "defaults": {},
-            },
-            "on_trouble": "fail",
-            "last_good": {"max_age_hours": 48, "quantity_pct": 100},
-            "max_feed_age_hours": None,
-            "max_invalid_row_pct": None,
-            "duplicate_skus": "compete",
-            "stock": None,
-            "currency": None,
-            "shipping_handling_flat": None,
-            "sku_map": None,
-            "parts": [],
-            "changes": None,
-        }
-    ]
-    assert document == {
-        "schema_version": 1,
-        "tenant_id": "acme",
-        "timezone": "UTC",
-        "default_currency": "USD",
-        "exchange_rates": {},
-        "extra_columns": [],
-        "gtin_column": None,
-        "mpn_column": None,
-        "catalog": None,
+    names = ("pricing", "stock", "merge", "output")
+    assert {name: document[name] for name in names} == {
         "pricing": {
             "base_margin_pct": "0",
             "min_price": "0",
@@ -134,6 +133,23 @@ def test_all_else_has_its_default() -> None:
             "missing_skus": "drop",
             "missing_sku_days": 30,
         },
+    }
+
+
+def test_all_else_has_its_default() -> None:
+    document = tenant_config().to_document()
+    for name in ("vendors", "pricing", "stock", "merge", "output"):
+        del document[name]
+    assert document == {
+        "schema_version": 1,
+        "tenant_id": "acme",
+        "timezone": "UTC",
+        "default_currency": "USD",
+        "exchange_rates": {},
+        "extra_columns": [],
+        "gtin_column": None,
+        "mpn_column": None,
+        "catalog": None,
         "error_policy": {
             "max_invalid_rows": 0,
             "max_invalid_row_pct": "0.0",
@@ -185,10 +201,10 @@ def test_null_is_as_if_absent(path: str) -> None:
 
 
 def test_null_in_a_trigger_is_as_if_absent() -> None:
-    given = changed(
+    with_nulls = changed(
         "triggers", {"on_upload": {"quiet_seconds": None}, "schedule": None}
     )
-    assert load_config(given) == load_config(
+    assert load_config(with_nulls) == load_config(
         changed("triggers", {"on_upload": {}})
     )
     assert load_config(changed("triggers", None)).triggers.on_upload is None
@@ -393,13 +409,13 @@ def _parsers(draw: st.DrawFn) -> dict[str, Any]:
             {}, optional={"title": _TEXT, "condition": st.just("NEW")}
         ),
     }
-    rest = draw(st.fixed_dictionaries({}, optional=dict(optional)))
+    options = draw(st.fixed_dictionaries({}, optional=dict(optional)))
     fixed = {
         "format": "csv",
         "decimal_separator": decimal,
         "thousands_separator": thousands,
     }
-    return {**fixed, **rest}
+    return {**fixed, **options}
 
 
 @st.composite
@@ -489,11 +505,11 @@ def test_reading_a_config_loads_no_frames() -> None:
         "import sys, relay_core.config\n"
         "print(sorted({'numpy', 'pandas', 'pandera', 'pyarrow'} & set(sys.modules)))"
     )
-    done = subprocess.run(
+    process = subprocess.run(
         [sys.executable, "-c", program],
         cwd=ROOT,
         capture_output=True,
         text=True,
         check=True,
     )
-    assert done.stdout.strip() == "[]"
+    assert process.stdout.strip() == "[]"

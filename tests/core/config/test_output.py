@@ -50,10 +50,10 @@ def output_of(**output: Any) -> Any:
 def test_each_fault_of_a_column_has_its_path(
     columns: Any, faults: dict[str, str]
 ) -> None:
-    found = faults_of(changed("output", {"columns": columns}))
-    assert found.keys() == {f"output.columns.{path}" for path in faults}
+    found_faults = faults_of(changed("output", {"columns": columns}))
+    assert found_faults.keys() == {f"output.columns.{path}" for path in faults}
     for path, message in faults.items():
-        assert message in found[f"output.columns.{path}"]
+        assert message in found_faults[f"output.columns.{path}"]
 
 
 def test_a_header_is_trimmed_and_a_constant_is_not() -> None:
@@ -74,7 +74,7 @@ def test_a_column_may_stand_under_two_headers_and_a_constant_may_be_empty() -> (
     None
 ):
     output = output_of(columns=["price", PRICE, {"constant": "", "as": "none"}])
-    assert [each.header for each in output.columns] == [
+    assert [column.header for column in output.columns] == [
         "price",
         "Price",
         "none",
@@ -91,13 +91,13 @@ def test_what_is_read_is_known_of_every_column() -> None:
 def test_formulas_are_escaped_where_a_spreadsheet_opens_the_file(
     format: str,
 ) -> None:
-    found = faults_of(
+    faults = faults_of(
         changed(
             "output",
             {"format": format, "columns": ["sku"], "escape_formulas": True},
         )
     )
-    assert found == {
+    assert faults == {
         "output.escape_formulas": f'applies only if format is "csv" or "tsv", but format is '
         f'"{format}"; '
         "remove it"
@@ -114,11 +114,15 @@ def test_a_snapshot_has_the_columns_as_they_were_written_and_loads_again() -> (
     config = load_config(
         changed("output", {"format": "tsv", "columns": columns})
     )
-    told = config.to_document()
+    snapshot = config.to_document()
     defaults = {
         "escape_formulas": False,
         "missing_skus": "drop",
         "missing_sku_days": 30,
     }
-    assert told["output"] == {"format": "tsv", "columns": columns, **defaults}
-    assert load_config(told) == config
+    assert snapshot["output"] == {
+        "format": "tsv",
+        "columns": columns,
+        **defaults,
+    }
+    assert load_config(snapshot) == config

@@ -20,7 +20,8 @@ def document(*rules: Any, **changes: Any) -> dict[str, Any]:
     return config_document(pricing={"rules": list(rules)}, **changes)
 
 
-def test_every_fault_of_the_new_fields_is_named_at_once() -> None:
+def config_of_many_faults() -> dict[str, Any]:
+    """Return a config with faults in rules, stock, and missing SKUs."""
     vendor = vendor_document(
         duplicate_skus="merge", stock={"pct": 101, "cap": -1, "caps": 1}
     )
@@ -51,8 +52,12 @@ def test_every_fault_of_the_new_fields_is_named_at_once() -> None:
         },
     )
     faulty["vendors"] = [vendor]
-    found = faults_of(faulty)
-    assert list(found) == [
+    return faulty
+
+
+def test_every_fault_of_the_new_fields_is_named_at_once() -> None:
+    faults = faults_of(config_of_many_faults())
+    assert list(faults) == [
         "vendors.0.duplicate_skus",
         "vendors.0.stock.pct",
         "vendors.0.stock.cap",
@@ -77,10 +82,12 @@ def test_every_fault_of_the_new_fields_is_named_at_once() -> None:
         "output.missing_skus",
         "output.missing_sku_days",
     ]
-    assert 'did you mean "vendor_1"?' in found["pricing.rules.0.when.vendors.1"]
-    assert found["pricing.rules.4"] == f"{ONE_OF}margin_pct and markup"
-    assert found["pricing.rules.5"] == f"{ONE_OF}none"
-    assert "greater than cost_from" in found["pricing.rules.0.when.cost_below"]
+    assert (
+        'did you mean "vendor_1"?' in faults["pricing.rules.0.when.vendors.1"]
+    )
+    assert faults["pricing.rules.4"] == f"{ONE_OF}margin_pct and markup"
+    assert faults["pricing.rules.5"] == f"{ONE_OF}none"
+    assert "greater than cost_from" in faults["pricing.rules.0.when.cost_below"]
 
 
 @pytest.mark.parametrize("rules", [{}, "x", 5], ids=str)
@@ -124,14 +131,16 @@ def test_rules_are_limited_where_they_are_stored_and_not_where_they_were() -> (
 
 
 def test_a_rule_is_read_exactly_and_written_as_it_is_read() -> None:
-    when = {
+    conditions = {
         "brands": [" Acme "],
         "cost_from": "0.10",
         "cost_below": None,
         "vendors": ["vendor_1"],
     }
     config = load_config(
-        document({"when": when, "margin_pct": "0.250", "fixed_price": None})
+        document(
+            {"when": conditions, "margin_pct": "0.250", "fixed_price": None}
+        )
     )
     (rule,) = config.pricing.rules
     assert (rule.when.brands, rule.margin_pct) == (("Acme",), Decimal("0.250"))

@@ -69,8 +69,13 @@ def test_a_url_leads_somewhere(
     url: str, host: str, port: int, target: str, user: str
 ) -> None:
     key = {"host_key": KEY} if url.startswith("sftp") else {}
-    found = pull_of(url=url, **key).destination(allow_loopback=True)
-    assert (found.host, found.port, found.target, found.user) == (
+    destination = pull_of(url=url, **key).destination(allow_loopback=True)
+    assert (
+        destination.host,
+        destination.port,
+        destination.target,
+        destination.user,
+    ) == (
         host,
         port,
         target,
@@ -222,5 +227,5 @@ def test_whatever_changes_makes_another_pull() -> None:
         pull_of(url=HTTPS, secret="granite"),
         pull_of(url=SFTP, host_key=KEY),
     ]
-    assert len({each.digest for each in pulls}) == 4
+    assert len({pull.digest for pull in pulls}) == 4
     assert pull_of(url=HTTPS).digest == pulls[0].digest

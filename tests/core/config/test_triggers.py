@@ -32,15 +32,18 @@ CRONS = (
 
 def due(cron: str, zone: str, begin: datetime, end: datetime) -> list[datetime]:
     """Return the due times after one instant and up to another, by the clock of the zone."""
-    schedule, instant, found = ScheduleConfig(cron=cron), begin, []
+    schedule = ScheduleConfig(cron=cron)
+    instant = begin
+    instants = []
     while (instant := schedule.next_after(instant, ZoneInfo(zone))) <= end:
-        found.append(instant)
-    return found
+        instants.append(instant)
+    return instants
 
 
 def clock(instants: list[datetime], zone: str) -> list[str]:
     return [
-        f"{each.astimezone(ZoneInfo(zone)):%d %H:%M %z}" for each in instants
+        f"{instant.astimezone(ZoneInfo(zone)):%d %H:%M %z}"
+        for instant in instants
     ]
 
 
@@ -61,8 +64,10 @@ def by_hand(
     cron: str, zone: str, begin: datetime, end: datetime
 ) -> list[datetime]:
     """Return the same minute by minute, with no knowledge of how clocks are changed."""
-    here, shown_before, found = ZoneInfo(zone), set(), []
-    wanted = CronSim(cron, datetime(2026, 1, 1, tzinfo=UTC))
+    here = ZoneInfo(zone)
+    shown_before = set()
+    instants = []
+    schedule = CronSim(cron, datetime(2026, 1, 1, tzinfo=UTC))
     before = begin.astimezone(here).replace(tzinfo=None)
     for instant in minutes(begin, end):
         wall = instant.astimezone(here).replace(tzinfo=None)
@@ -71,19 +76,20 @@ def by_hand(
             before + timedelta(minutes=n) for n in range(1, forward + 1)
         ] or [wall]
         matches = [
-            each
-            for each in passed
-            if each.minute in wanted.minutes and each.hour in wanted.hours
+            minute
+            for minute in passed
+            if minute.minute in schedule.minutes
+            and minute.hour in schedule.hours
         ]
         if cron.split()[1].startswith("*"):
             is_due = wall in matches
         else:
-            is_due = any(each not in shown_before for each in matches)
+            is_due = any(match not in shown_before for match in matches)
             shown_before.update(passed)
         if is_due:
-            found.append(instant)
+            instants.append(instant)
         before = wall
-    return found
+    return instants
 
 
 @pytest.mark.parametrize("cron", CRONS)
@@ -93,10 +99,10 @@ def test_due_times_are_those_that_a_minute_by_minute_look_finds(
     zone: str, forward: bool, cron: str
 ) -> None:
     begin, end = night(zone, NIGHTS[zone][not forward])
-    found = due(cron, zone, begin, end)
-    assert found == by_hand(cron, zone, begin, end)
-    assert found
-    assert all(later > earlier for earlier, later in pairwise(found))
+    instants = due(cron, zone, begin, end)
+    assert instants == by_hand(cron, zone, begin, end)
+    assert instants
+    assert all(later > earlier for earlier, later in pairwise(instants))
 
 
 @pytest.mark.parametrize(
@@ -146,18 +152,20 @@ def test_a_time_of_day_runs_once_on_each_day(
 
 def test_hours_that_begin_with_a_star_follow_elapsed_time() -> None:
     begin, _ = night("Europe/Berlin", date(2026, 10, 25))
-    found = due("0 * * * *", "Europe/Berlin", begin, begin + timedelta(hours=5))
-    assert {later - earlier for earlier, later in pairwise(found)} == {
+    instants = due(
+        "0 * * * *", "Europe/Berlin", begin, begin + timedelta(hours=5)
+    )
+    assert {later - earlier for earlier, later in pairwise(instants)} == {
         timedelta(hours=1)
     }
 
 
 def test_times_that_fall_on_one_minute_run_once() -> None:
     begin, _ = night("Europe/Berlin", date(2026, 3, 29))
-    found = due(
+    instants = due(
         "*/15 2,3 * * *", "Europe/Berlin", begin, begin + timedelta(hours=5)
     )
-    assert clock(found, "Europe/Berlin") == [
+    assert clock(instants, "Europe/Berlin") == [
         f"29 03:{n:02d} +0200" for n in (0, 15, 30, 45)
     ]
 
@@ -236,8 +244,8 @@ def test_what_is_no_cron_is_a_fault_with_its_path(cron: str, said: str) -> None:
 
 @pytest.mark.parametrize("seconds", [-1, 3601, "60", True])
 def test_a_quiet_time_is_at_most_an_hour(seconds: object) -> None:
-    given = changed("triggers", {"on_upload": {"quiet_seconds": seconds}})
-    assert list(faults_of(given)) == ["triggers.on_upload.quiet_seconds"]
+    config_text = changed("triggers", {"on_upload": {"quiet_seconds": seconds}})
+    assert list(faults_of(config_text)) == ["triggers.on_upload.quiet_seconds"]
 
 
 def test_a_snapshot_loads_as_a_config() -> None:

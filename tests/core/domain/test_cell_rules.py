@@ -271,8 +271,8 @@ def test_money_agrees_with_decimal_arithmetic(number: Decimal) -> None:
 @given(st.text(alphabet="0123456789.,eE+-' $\u00a0x", max_size=30))
 def test_any_text_gives_a_number_or_a_cell_error(text: str) -> None:
     parser = Parser(thousands_separator="'", currency_symbols=("$",))
-    for read in (read_money, read_quantity, read_lead_time):
-        value = outcome(read, text, parser)
+    for reader in (read_money, read_quantity, read_lead_time):
+        value = outcome(reader, text, parser)
         assert value in set(RowFault) if isinstance(value, str) else value >= 0
 
 
@@ -280,13 +280,13 @@ def test_monstrous_numbers_are_judged_at_once() -> None:
     parser = Parser(thousands_separator=",")
     started = time.perf_counter()
     outcomes = [
-        outcome(read, text, parser)
+        outcome(reader, text, parser)
         for text in (
             "9" * 1_000_000,
             "1e" + "9" * 1_000_000,
             "0." + "9" * 1_000_000,
         )
-        for read in (read_money, read_quantity)
+        for reader in (read_money, read_quantity)
     ]
     assert outcomes == [
         RowFault.AMOUNT_OUT_OF_RANGE,

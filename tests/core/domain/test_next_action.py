@@ -6,7 +6,8 @@ import pytest
 
 from relay_core.domain.codes import FailureCode, Stage
 from relay_core.domain.records import ReportEntry, RunFailure
-from relay_core.domain.run_faults import VENDOR_ROWS, failure_of, next_action
+from relay_core.domain.run_codes import VENDOR_ROWS
+from relay_core.domain.run_faults import failure_of, next_action
 
 OF_VENDORS = {
     "REQUIRED_VENDOR_MISSING",
@@ -66,9 +67,7 @@ def test_what_would_mend_most_rows_is_named() -> None:
 def test_a_config_that_does_not_validate_is_to_be_corrected_not_the_platform() -> (
     None
 ):
-    tenants, operators = (
-        failed("POISON_JOB", attempt_code="invalid_config"),
-        failed("POISON_JOB"),
-    )
+    tenants = failed("POISON_JOB", attempt_code="invalid_config")
+    operators = failed("POISON_JOB")
     assert "tenant's config" in tenants
     assert "log" in operators

@@ -50,17 +50,22 @@ def test_ids_are_valid_and_differ(names: list[str]) -> None:
 
 
 def test_the_header_of_the_check_s_proposal_comes_first() -> None:
-    found = draft(b"Item No,EAN,Qty,Cost\nA1,11,5,2.50\nB2,22,7,3.10\n")
-    assert found.sku_header == "Item No"
-    assert found.sku_candidates[0].header == "Item No"
-    assert found.parser["column_map"]["sku"] == "Item No"
+    vendor_draft = draft(b"Item No,EAN,Qty,Cost\nA1,11,5,2.50\nB2,22,7,3.10\n")
+    assert vendor_draft.sku_header == "Item No"
+    assert vendor_draft.sku_candidates[0].header == "Item No"
+    assert vendor_draft.parser["column_map"]["sku"] == "Item No"
 
 
 def test_a_header_named_sku_needs_no_map_and_is_the_likeliest() -> None:
-    found = draft(b"sku,quantity_available,cost\nA1,5,2.50\nB2,7,3.10\n")
-    assert (found.sku_header, found.parser) == ("sku", {"format": "csv"})
-    assert [each.header for each in found.sku_candidates] == ["sku"]
-    chosen = with_sku(found, "cost")
+    vendor_draft = draft(b"sku,quantity_available,cost\nA1,5,2.50\nB2,7,3.10\n")
+    assert (vendor_draft.sku_header, vendor_draft.parser) == (
+        "sku",
+        {"format": "csv"},
+    )
+    assert [
+        sku_candidate.header for sku_candidate in vendor_draft.sku_candidates
+    ] == ["sku"]
+    chosen = with_sku(vendor_draft, "cost")
     assert chosen.parser["column_map"] == {"sku": "cost"}
     assert chosen.is_chosen
 

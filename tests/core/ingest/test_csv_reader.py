@@ -112,9 +112,8 @@ def test_records_are_the_same_whichever_width_most_of_them_have(
         )
         if not raw.startswith("p")
     }
-    kinds = [
-        n % 7 for n in range(700) if n % 7 != 5
-    ]  # an empty line takes no number
+    # An empty line takes no number.
+    kinds = [n % 7 for n in range(700) if n % 7 != 5]
     numbered = dict(enumerate(kinds, 2002))
     assert fitting == {
         n: [["a", "b"], ["g,g", "h"], ["i", "j\nj"]][(0, 3, 6).index(kind)]

@@ -11,8 +11,8 @@ import pytest
 
 from reference_runs import run_document
 from relay_core.config import parse_document
-from relay_core.domain.codes import WORKBOOK_FORMATS
 from relay_core.domain.errors import FeedUnreadableError
+from relay_core.domain.formats import WORKBOOK_FORMATS
 from relay_core.samples import sample_config_text, sample_feeds, sample_sku_maps
 from support.reading import ReadFeed, read
 

@@ -191,9 +191,9 @@ def test_spaces_that_are_counted_are_a_large_cell_and_no_memory(
 
 def test_the_first_sheet_that_is_shown_is_read_unless_one_is_named() -> None:
     styles = "".join(
-        f'<style:style style:name="{name}"><style:table-properties table:display="{shown}"/>'
+        f'<style:style style:name="{name}"><style:table-properties table:display="{display}"/>'
         "</style:style>"
-        for name, shown in (("ta0", "false"), ("ta1", "true"))
+        for name, display in (("ta0", "false"), ("ta1", "true"))
     )
     data = ods(
         ods_table(HEADER, ods_texts("a"), name="Hidden", style="ta0"),

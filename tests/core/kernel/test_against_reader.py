@@ -137,14 +137,14 @@ class TamperingScanner:
         doubts: Any,
         *others: Any,
     ) -> Any:
-        found = self.scanner.scan(
+        result = self.scanner.scan(
             start, limit, rows, offsets, numbers, doubts, *others
         )
-        row_count, doubt_count = found[3], found[5]
+        row_count = result[3]
+        doubt_count = result[5]
         if row_count > 9:
-            quantity_at = (
-                int(offsets[9]) + 9
-            )  # behind the flags and the instant
+            # The quantity is behind the flags and the instant.
+            quantity_at = int(offsets[9]) + 9
             if self.change == "digit":
                 rows[quantity_at] ^= 1
             if self.change == "null":
@@ -155,7 +155,7 @@ class TamperingScanner:
             doubts[doubt_count - 1, 2] += 1
         if doubt_count and self.change == "line":
             doubts[doubt_count - 1, 3] += 1
-        return found
+        return result
 
 
 if compiled.is_installed:
@@ -285,8 +285,8 @@ def test_a_hash_of_the_map_leads_to_its_sku() -> None:
 
 def test_examples_vary() -> None:
     """No option of the examples is refused by every config."""
-    taken = list(islice(examples(seed=3, per_config=1), 60))
-    parsers = [example.config.vendors[0].parser for example in taken]
+    sample = list(islice(examples(seed=3, per_config=1), 60))
+    parsers = [example.config.vendors[0].parser for example in sample]
     assert {parser.decimal_separator for parser in parsers} == {".", ","}
     assert any(parser.thousands_separator for parser in parsers)
     assert any(parser.currency_symbols for parser in parsers)

@@ -7,10 +7,8 @@ import sys
 
 import pytest
 
-from relay_core.domain.codes import RunStatus
 from relay_core.kernel import compiled
-from relay_core.publish.report.content import report_html
-from support.builders import feed, run_context
+from support.builders import feed
 from support.reported_runs import go_through
 
 SAYS = "Compiled kernel"
@@ -18,7 +16,7 @@ SAYS = "Compiled kernel"
 
 def foot() -> str:
     reported = go_through({"north": feed("A,1,2.00")})
-    page = report_html(run_context(), reported.findings, RunStatus.SUCCEEDED)
+    page = reported.html
     return page.decode().split("<footer>")[1]
 
 
@@ -49,10 +47,10 @@ def test_the_engine_loads_without_the_compiled_module() -> None:
         "import relay_core.run_stages; from relay_core.kernel import compiled\n"
         "print(compiled.is_installed, compiled.is_used())"
     )
-    ended = subprocess.run(
+    process = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True
     )
-    assert ended.stdout.split() == ["False", "False"]
+    assert process.stdout.split() == ["False", "False"]
 
 
 def test_a_kernel_of_another_version_is_not_used() -> None:
@@ -62,7 +60,7 @@ def test_a_kernel_of_another_version_is_not_used() -> None:
         "import relay_core.kernel; relay_core.kernel.scan = kernel\n"
         "from relay_core.kernel import compiled; print(compiled.is_installed)"
     )
-    ended = subprocess.run(
+    process = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True
     )
-    assert ended.stdout.strip() == "False"
+    assert process.stdout.strip() == "False"

@@ -99,17 +99,21 @@ def kernel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_the_kernel_stays_within_its_buffers(kernel: Path) -> None:
-    ended = campaign(kernel)
-    assert ended.returncode == 0, ended.stdout[-2000:] + ended.stderr[-4000:]
-    assert "equal" in ended.stdout
+    process = campaign(kernel)
+    assert process.returncode == 0, (
+        process.stdout[-2000:] + process.stderr[-4000:]
+    )
+    assert "equal" in process.stdout
 
 
 def test_columns_are_read_and_written_within_their_buffers(
     kernel: Path,
 ) -> None:
-    ended = sanitized("-c", RUN_TESTS, kernel, *TESTS_OF_COLUMNS)
-    assert ended.returncode == 0, ended.stdout[-2000:] + ended.stderr[-4000:]
-    assert "skipped" not in ended.stdout
+    process = sanitized("-c", RUN_TESTS, kernel, *TESTS_OF_COLUMNS)
+    assert process.returncode == 0, (
+        process.stdout[-2000:] + process.stderr[-4000:]
+    )
+    assert "skipped" not in process.stdout
 
 
 def test_a_write_behind_a_buffer_is_found(tmp_path: Path) -> None:
@@ -121,6 +125,6 @@ def test_a_write_behind_a_buffer_is_found(tmp_path: Path) -> None:
     checked = "if end - at < _LINE_ROOM"
     assert text.count(checked) == 1
     rows.write_text(text.replace(checked, "if end + 4096 - at < _LINE_ROOM"))
-    ended = campaign(compiled_kernel(tmp_path / "scan.pyx", tmp_path))
-    assert ended.returncode != 0
-    assert "AddressSanitizer: heap-buffer-overflow" in ended.stderr
+    process = campaign(compiled_kernel(tmp_path / "scan.pyx", tmp_path))
+    assert process.returncode != 0
+    assert "AddressSanitizer: heap-buffer-overflow" in process.stderr

@@ -31,10 +31,10 @@ def test_rows_are_those_of_the_engine_without_the_kernel(
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(compiled, "is_enabled", True)
-        taken = take_short(column, indices)
-    taken.validate(full=True)
+        chosen = take_short(column, indices)
+    chosen.validate(full=True)
 
-    assert taken.equals(texts.take_short(column, indices))
+    assert chosen.equals(texts.take_short(column, indices))
 
 
 @needs_kernel
@@ -43,28 +43,28 @@ def test_texts_of_every_length_are_copied_whole() -> None:
     column = pa.array([cell[:n] for cell in cells for n in range(50)])
     backwards = np.arange(len(column))[::-1]
 
-    taken = take_short(column, backwards)
+    rows = take_short(column, backwards)
 
-    assert taken.to_pylist() == column.to_pylist()[::-1]
+    assert rows.to_pylist() == column.to_pylist()[::-1]
 
 
 @needs_kernel
 def test_a_row_that_is_not_there_is_an_error() -> None:
     bounds = np.array([0, 2, 4], np.int32)
     data = np.zeros(4, np.uint8)
-    taken = np.zeros(2, np.int32)
+    new_bounds = np.zeros(2, np.int32)
     out = np.zeros(2, np.uint8)
     take_bounds = compiled.scan.take_bounds
     take_texts = compiled.scan.take_texts
     for row in (-1, 2):
         rows = np.array([row])
         with pytest.raises(IndexError, match="no such row"):
-            take_bounds(bounds, rows, taken)
+            take_bounds(bounds, rows, new_bounds)
         with pytest.raises(IndexError, match="no such row"):
-            take_texts(bounds, data, rows, taken, out)
+            take_texts(bounds, data, rows, new_bounds, out)
     with pytest.raises(IndexError, match="not those of the rows"):
-        take_bounds(bounds, np.array([0, 1]), taken)
+        take_bounds(bounds, np.array([0, 1]), new_bounds)
     with pytest.raises(IndexError, match="not in its buffer"):
-        take_texts(bounds, data[:3], np.array([1]), taken, out)
+        take_texts(bounds, data[:3], np.array([1]), new_bounds, out)
     with pytest.raises(IndexError, match="no room"):
-        take_texts(bounds, data, np.array([1]), taken, out[:1])
+        take_texts(bounds, data, np.array([1]), new_bounds, out[:1])

@@ -66,8 +66,8 @@ def test_every_winner_is_that_of_the_rules_written_down(
     range_rows: int,
 ) -> None:
     offers = [
-        Offer(vendor, number, *rest)
-        for number, (vendor, *rest) in enumerate(rows, 2)
+        Offer(vendor, number, *fields)
+        for number, (vendor, *fields) in enumerate(rows, 2)
     ]
     config = tenant_config(
         *map(vendor_document, vendors),
@@ -127,8 +127,8 @@ def title(offer: Offer) -> str:
 
 def as_normalized(vendor_id: str, offers: Sequence[Offer]) -> NormalizedVendor:
     """Return a vendor's offers as they are after normalizing."""
-    own = [offer for offer in offers if offer.vendor_id == vendor_id]
-    own.sort(key=lambda offer: (offer.sku, offer.row_number))
+    vendor_offers = [offer for offer in offers if offer.vendor_id == vendor_id]
+    vendor_offers.sort(key=lambda offer: (offer.sku, offer.row_number))
     nothing = dict.fromkeys(OFFER_SCHEMA.names)
     rows = [
         nothing
@@ -143,13 +143,13 @@ def as_normalized(vendor_id: str, offers: Sequence[Offer]) -> NormalizedVendor:
             + timedelta(microseconds=offer.updated_at),
             "row_number": offer.row_number,
         }
-        for offer in own
+        for offer in vendor_offers
     ]
     table = pa.Table.from_pylist(rows, OFFER_SCHEMA)
     return NormalizedVendor(
         vendor_id,
         VendorStatus.FOUND,
-        total_rows=len(own),
+        total_rows=len(vendor_offers),
         offers=OfferTable(table),
     )
 

@@ -57,7 +57,9 @@ def test_the_best_offer_of_a_group_is_the_least_by_all_criteria_in_turn(
         np.array([offer[place] for offer in offers], np.int64)
         for place in (1, 2)
     ]
-    criteria = [Criterion("", lambda _, made=made: made) for made in numbers]
+    criteria = [
+        Criterion("", lambda _, made=number: made) for number in numbers
+    ]
 
     winners = best_of_groups(TextOrder(order, starts), pa.table({}), criteria)
 

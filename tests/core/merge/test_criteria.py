@@ -14,9 +14,9 @@ from support.builders import tenant_config
 @pytest.mark.parametrize("name", get_args(SortRule))
 def test_every_name_that_a_config_can_give_has_a_rule(name: str) -> None:
     best_offer = {"strategy": "best_offer", "best_offer": {"sort_by": [name]}}
-    found = [
+    names = [
         criterion.name
         for criterion in criteria_of(tenant_config(merge=best_offer))
     ]
     aside = ["override", "left_out", "duplicate_skus"]
-    assert found == [*aside, "has_price", name, "vendor_id", "row_order"]
+    assert names == [*aside, "has_price", name, "vendor_id", "row_order"]

@@ -75,7 +75,9 @@ def by_decimal(
     config: TenantConfig, rule: Any, row: Cells
 ) -> tuple[Decimal, Decimal] | None:
     """Return the price of an offer and the floor that it must keep, as a person would write it."""
-    pricing, cost, asked = config.pricing, row["cost"], row["price"]
+    pricing = config.pricing
+    cost = row["cost"]
+    rule_price = row["price"]
     with localcontext(prec=60):
         if cost is not None:
             margin = (
@@ -83,14 +85,14 @@ def by_decimal(
                 if rule is None
                 else rule.margin_pct or Decimal(0)
             )
-            asked = (cost + pricing.shipping_handling_flat) * (1 + margin)
-            asked += (rule and rule.markup) or 0
-        asked = (
-            asked
+            rule_price = (cost + pricing.shipping_handling_flat) * (1 + margin)
+            rule_price += (rule and rule.markup) or 0
+        rule_price = (
+            rule_price
             if rule is None or rule.fixed_price is None
             else rule.fixed_price
         )
-        if asked is None:
+        if rule_price is None:
             return None
         low = (
             pricing.min_price
@@ -98,7 +100,7 @@ def by_decimal(
             else rule.min_price
         )
         step = pricing.rounding.increment
-        steps = (max(asked, low) / step).quantize(
+        steps = (max(rule_price, low) / step).quantize(
             Decimal(1), ROUNDINGS[pricing.rounding.mode]
         )
         floor = max(
@@ -191,24 +193,24 @@ def test_no_order_of_rules_takes_a_price_under_a_floor_or_away_from_plain_decima
     for place, row in enumerate(rows):
         expected = [
             index
-            for index, each in enumerate(pricing.rules)
-            if meets(each.when, row)
+            for index, price_rule in enumerate(pricing.rules)
+            if meets(price_rule.when, row)
         ]
         assert rules_of(offers)[place] == (expected or [-1])[0]
         rule = pricing.rules[expected[0]] if expected else None
         if rule is not None and rule.leave_out:
             continue
-        asked = by_decimal(config, rule, row)
-        one = PriceInputs.of(offers.slice(place, 1), pricing)
-        steps = explain_price(one, pricing)
-        if asked is None:
+        wanted_price = by_decimal(config, rule, row)
+        offer = PriceInputs.of(offers.slice(place, 1), pricing)
+        steps = explain_price(offer, pricing)
+        if wanted_price is None:
             assert not has_price[place]
             assert steps == []
             continue
-        price, floor = asked
-        found = Decimal(int(cents[place])) / 100
-        assert found >= floor
-        assert (found, bool(has_price[place])) == (price, price > 0)
+        price, floor = wanted_price
+        actual = Decimal(int(cents[place])) / 100
+        assert actual >= floor
+        assert (actual, bool(has_price[place])) == (price, price > 0)
         assert Decimal(steps[-1].after) == price
         assert [step.before for step in steps] == [
             None,
@@ -250,8 +252,8 @@ def test_an_empty_when_always_holds_and_a_null_meets_no_list_and_no_bound() -> (
     lists = {"brands": ["a"], "conditions": ["new"], "cost_from": 0}
     config = config_of(
         *(
-            {"when": {name: wanted}, "leave_out": True}
-            for name, wanted in lists.items()
+            {"when": {name: values}, "leave_out": True}
+            for name, values in lists.items()
         ),
         {"markup": 1},
     )

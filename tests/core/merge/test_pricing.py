@@ -48,14 +48,15 @@ def by_decimal(
     if cost is None and own is None:
         return None
     with localcontext(prec=60):
-        margin, low = 1 + pricing.base_margin_pct, pricing.min_price
-        asked = (
+        margin = 1 + pricing.base_margin_pct
+        low = pricing.min_price
+        raw_price = (
             own
             if cost is None
             else (cost + pricing.shipping_handling_flat) * margin
         )
         step = pricing.rounding.increment
-        steps = (max(asked or Decimal(0), low) / step).quantize(
+        steps = (max(raw_price or Decimal(0), low) / step).quantize(
             Decimal(1), ROUNDINGS[pricing.rounding.mode]
         )
         least = (
@@ -166,12 +167,12 @@ def test_a_price_s_steps_begin_with_its_cost_and_name_the_floor_that_is_enforced
         pricing={"map_policy": {"enforce": enforce}}
     ).pricing
     steps = explain_price(inputs(Decimal(10), None, floor, pricing), pricing)
-    assert [each.step for each in steps[:3]] == [
+    assert [step.step for step in steps[:3]] == [
         "cost",
         "shipping_handling",
         "margin",
     ]
-    (named,) = (each.operand for each in steps if each.step == "map_price")
+    (named,) = (step.operand for step in steps if step.step == "map_price")
     assert named == ("30.00" if floor and enforce else None)
 
 
@@ -210,14 +211,14 @@ def test_prices_are_exact_on_both_sides_of_what_64_bits_hold(
     above, below = (1 + Decimal(margin)).as_integer_ratio()
     # What is doubled to round to the nearest is the cost's numerator; the price's, without a cost.
     units = [
-        edge // doubled // factor + some
+        edge // doubled // factor + offset
         for edge in EDGES
         for doubled in (1, 2)
         for factor in (above, below)
-        for some in (-1, 0, 1)
+        for offset in (-1, 0, 1)
     ]
     amounts = sorted(
-        {Decimal(each).scaleb(-4) for each in units if each < 10**13}
+        {Decimal(unit).scaleb(-4) for unit in units if unit < 10**13}
     )
     assert len(amounts) > 20
     for amount in amounts:

@@ -41,7 +41,7 @@ def test_a_sku_without_a_price_has_the_line_that_the_encoder_writes(
         RuleEffects(),
     )
 
-    why = {
+    reason = {
         True: "has a price of 0.00, so it is left out of the feed. Set pricing.min_price.",
         False: "has no offer with a cost or a price, so it is left out of the feed. Ask the "
         "vendor for its cost.",
@@ -50,7 +50,7 @@ def test_a_sku_without_a_price_has_the_line_that_the_encoder_writes(
         json.dumps(
             {
                 "error_code": "UNPRICED_SKU",
-                "error_message": f"SKU {sku!r} {why[free]}",
+                "error_message": f"SKU {sku!r} {reason[free]}",
                 "sku": sku,
             },
             ensure_ascii=False,
@@ -86,9 +86,9 @@ def priced_feed(*skus: str) -> pa.Table:
     vendor = normalize_vendor(
         config, config.vendors[0], feed(*(f"{sku},1,2" for sku in skus))
     )
-    made = merge_vendors(config, [vendor]).feed
-    assert made is not None
-    return made
+    merged_feed = merge_vendors(config, [vendor]).feed
+    assert merged_feed is not None
+    return merged_feed
 
 
 @pytest.mark.parametrize("gate_rows", [2, 1000])

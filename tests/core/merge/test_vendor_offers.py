@@ -28,9 +28,9 @@ def rows(*given: tuple[str, int]) -> pa.Table:
 
 def made(policy: str, *given: tuple[str, int]) -> list[tuple[Any, ...]]:
     config = tenant_config(vendor_document("v", duplicate_skus=policy))
-    kept, set_aside = without_duplicates(config.vendors[0], rows(*given))
-    assert len(kept) + set_aside.sum() == len(given)
-    return list(zip(*kept.to_pydict().values(), strict=True))
+    kept_rows, set_aside = without_duplicates(config.vendors[0], rows(*given))
+    assert len(kept_rows) + set_aside.sum() == len(given)
+    return list(zip(*kept_rows.to_pydict().values(), strict=True))
 
 
 ROWS = (("A", 1), ("A", 2), ("A", MOST), ("B", 4), ("C", 0), ("C", 3))
@@ -84,10 +84,10 @@ def test_stock_is_taken_in_its_order(
     stock: dict[str, int], expected: list[int]
 ) -> None:
     offers = rows(*(("A", quantity) for quantity in (0, 1, 2, 3, 10, MOST)))
-    left = in_stock(StockConfig(**stock), offers)
-    assert left["quantity_available"].to_pylist() == expected
-    assert units(left) == sum(expected)
-    assert left.schema == offers.schema
+    remaining = in_stock(StockConfig(**stock), offers)
+    assert remaining["quantity_available"].to_pylist() == expected
+    assert units(remaining) == sum(expected)
+    assert remaining.schema == offers.schema
 
 
 def test_without_stock_offers_are_as_they_are() -> None:

@@ -33,8 +33,8 @@ LISTS = {
 
 @pytest.mark.parametrize("name", [*FILES, *PACKED])
 def test_a_file_that_is_no_list_is_told_by_its_bytes(name: str) -> None:
-    data, said = {**FILES, **PACKED}[name]
-    assert said in str(kind_of(data, "csv"))
+    data, explanation = {**FILES, **PACKED}[name]
+    assert explanation in str(kind_of(data, "csv"))
 
 
 @pytest.mark.parametrize("format", ["xlsx", "xls", "ods"])
@@ -53,7 +53,8 @@ def test_an_archive_is_told_where_a_workbook_is_wanted(format: str) -> None:
 def test_an_archive_is_told_where_compression_is_off(
     packed: bytes, tmp_path: Path
 ) -> None:
-    bench, parser = Bench(tmp_path), {"compression": "none"}
+    bench = Bench(tmp_path)
+    parser = {"compression": "none"}
     assert (
         bench.run(
             config_document(vendor_document(parser=parser)), vendor_1=packed
@@ -76,43 +77,48 @@ def test_a_list_is_of_no_other_kind(name: str) -> None:
 def test_a_run_says_it_and_neither_an_encoding_nor_a_header(
     name: str, tmp_path: Path
 ) -> None:
-    data, said = {**FILES, **PACKED}[name]
+    data, explanation = {**FILES, **PACKED}[name]
     bench = Bench(tmp_path)
     assert bench.run(config_document(), vendor_1=data) == 1
     message = (
         bench.report("run_summary")["error_code"],
         bench.report("errors")["error_message"],
     )
-    assert said in message[1]
+    assert explanation in message[1]
     assert "encodings" not in message[1]
     assert "nearest" not in message[1]
 
 
 @pytest.mark.parametrize(
-    "name", [name for name, (_, said) in FILES.items() if "Set" not in said]
+    "name",
+    [
+        name
+        for name, (_, explanation) in FILES.items()
+        if "Set" not in explanation
+    ],
 )
 def test_a_check_says_it_and_proposes_nothing(name: str) -> None:
-    data, said = FILES[name]
+    data, explanation = FILES[name]
     config = tenant_config()
     with pytest.raises(FeedUnreadableError) as refused:
         check_feed(
             FeedSample(data, is_whole=True), config.vendors[0].parser, config
         )
-    assert said in str(refused.value)
+    assert explanation in str(refused.value)
 
 
 @pytest.mark.parametrize("name", MISTAKES)
 def test_check_and_run_both_say_what_is_wrong_with_a_list(
     name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    data, checked, code, said = MISTAKES[name]
+    data, checked, code, words = MISTAKES[name]
     bench = Bench(tmp_path)
     assert bench.run(config_document(), "--check", vendor_1=data) == 1
     assert checked in capsys.readouterr().out
     assert bench.run(config_document(), vendor_1=data) == 1
     last = capsys.readouterr().err.splitlines()[-1]
     assert last.startswith(f"{code}: ")
-    assert said in last
+    assert words in last
 
 
 def test_the_table_has_forty_wrong_files_and_more() -> None:

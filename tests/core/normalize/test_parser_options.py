@@ -29,13 +29,14 @@ def cells(column: str, *records: str, header: str, **parser: Any) -> list[str]:
     """Return a column of normalized.csv, the code and value of a refused cell in its place."""
     numbered = [f"K{place},{record}" for place, record in enumerate(records)]
     parser.setdefault("defaults", {}).setdefault("quantity_available", "1")
-    done = run(feed(*numbered, header=f"key,{header}"), **_with_sku(parser))
-    found = {row["sku"]: row[column] for row in done.normalized_rows()}
+    result = run(feed(*numbered, header=f"key,{header}"), **_with_sku(parser))
+    values = {row["sku"]: row[column] for row in result.normalized_rows()}
     refused = {
-        e.row_number: f"{e.error_code} {e.value}" for e in done.outcome.entries
+        e.row_number: f"{e.error_code} {e.value}"
+        for e in result.outcome.entries
     }
     return [
-        found.get(f"K{at}", refused.get(at + 2, ""))
+        values.get(f"K{at}", refused.get(at + 2, ""))
         for at in range(len(records))
     ]
 
@@ -222,17 +223,17 @@ def test_zeros_and_what_is_invalid_stay_null_whatever_the_default() -> None:
 def test_a_serial_is_days_and_its_fraction_a_time(
     written: str, read: str
 ) -> None:
-    found = cells(
+    values = cells(
         "updated_at", written, header="updated_at", timestamp_formats=["excel"]
     )
-    assert found == [read]
+    assert values == [read]
 
 
 def test_records_that_are_no_rows_are_skipped_before_they_are_judged() -> None:
     data = feed(
         "A,1,a", "Head", "total,9,x,y,z", "B,x,b", ",,", "C,1,", "D,1,d"
     )
-    done = run(
+    result = run(
         data.replace(b"cost", b"title"),
         skip_rows=[
             {"column": "title", "is": "empty"},
@@ -241,16 +242,16 @@ def test_records_that_are_no_rows_are_skipped_before_they_are_judged() -> None:
         null_values={"title": ["d"]},
     )
 
-    (vendor,) = done.normalized
+    (vendor,) = result.normalized
     assert (vendor.skipped, vendor.total_rows, vendor.invalid_rows) == (3, 3, 1)
-    assert [e.row_number for e in done.outcome.entries] == [5]
-    assert [row["sku"] for row in done.normalized_rows()] == ["A", "D"]
+    assert [e.row_number for e in result.outcome.entries] == [5]
+    assert [row["sku"] for row in result.normalized_rows()] == ["A", "D"]
 
 
 def test_a_feed_whose_rows_are_all_skipped_has_no_row() -> None:
-    done = run(feed("A,1,2"), skip_rows=[{"column": "sku", "is": ["a"]}])
-    assert done.failure is not None
-    assert done.failure.error_code == "no_rows_parsed"
+    result = run(feed("A,1,2"), skip_rows=[{"column": "sku", "is": ["a"]}])
+    assert result.failure is not None
+    assert result.failure.error_code == "no_rows_parsed"
 
 
 @pytest.mark.parametrize(
@@ -307,21 +308,23 @@ def test_headers_that_objects_and_skips_name_are_used_like_mapped_ones(
         header=f"sku,quantity_available,cost{header}",
     )
     for fails, code in ((True, strict), (False, lenient)):
-        done = run(data, {"fail_on_missing_required_columns": fails}, **parser)
-        assert (done.failure and done.failure.error_code) == code
-        assert code or [row["sku"] for row in done.merged] == ["S"]
+        result = run(
+            data, {"fail_on_missing_required_columns": fails}, **parser
+        )
+        assert (result.failure and result.failure.error_code) == code
+        assert code or [row["sku"] for row in result.merged] == ["S"]
 
 
 def test_blank_fields_beyond_the_header_are_dropped_in_the_order_of_rows() -> (
     None
 ):
     rows = [f"S,{n},1" + (",, " if n % 3 else "") for n in range(1, 200)]
-    done = run(feed(*rows, "S,1,1,,x"), blank_extra_fields="drop")
+    result = run(feed(*rows, "S,1,1,,x"), blank_extra_fields="drop")
 
-    assert [row["quantity_available"] for row in done.normalized_rows()] == [
+    assert [row["quantity_available"] for row in result.normalized_rows()] == [
         str(n) for n in range(1, 200)
     ]
-    assert [(e.error_code, e.row_number) for e in done.outcome.entries] == [
+    assert [(e.error_code, e.row_number) for e in result.outcome.entries] == [
         ("column_count", 201)
     ]
 
@@ -333,10 +336,13 @@ def test_a_quote_is_a_character_where_quoting_is_off() -> None:
         'C,1,"q"',
         header="sku,quantity_available,title",
     )
-    done = run(data, quoting=False)
+    result = run(data, quoting=False)
 
-    assert [row["title"] for row in done.normalized_rows()] == ['"5 in', '"q"']
-    assert done.outcome.invalid_rows == (
+    assert [row["title"] for row in result.normalized_rows()] == [
+        '"5 in',
+        '"q"',
+    ]
+    assert result.outcome.invalid_rows == (
         b'vendor_id,row_number,error_codes,raw\nvendor_1,3,column_count,"B,1,""x""""y"",""z"""""""\n'
     )
 
@@ -393,8 +399,8 @@ def test_samples_of_causes_have_the_place_of_their_records_beyond_the_entries_to
         feed(*rows, header="sku,quantity_available"), skip_lines=0
     ).normalized
     assert [
-        [(one.row_number, one.line) for one in each.samples]
-        for each in vendor.causes
+        [(sample.row_number, sample.line) for sample in cause.samples]
+        for cause in vendor.causes
     ] == [
         [(2, None)],
         [(10_003, 10_004)],

@@ -34,8 +34,8 @@ def told(
     causes: Sequence[Cause],
 ) -> list[tuple[str, str | None, str | None, int]]:
     return [
-        (each.error_code, each.column, each.shape, each.count)
-        for each in causes
+        (cause.error_code, cause.column, cause.shape, cause.count)
+        for cause in causes
     ]
 
 
@@ -57,7 +57,7 @@ def test_cells_are_told_apart_by_column_fault_and_shape() -> None:
         ("negative_amount", "cost", "-9", 1),
         ("invalid_decimal", "cost", "A/A", 1),
     ]
-    assert {each.vendor_id for each in causes} == {"acme"}
+    assert {cause.vendor_id for cause in causes} == {"acme"}
 
 
 def test_samples_are_the_first_cells_that_differ_as_they_stand_in_the_file() -> (
@@ -120,7 +120,7 @@ def test_shapes_of_a_column_beyond_so_many_are_one_cause_and_lose_no_count() -> 
     marks = "!#$%&*+-/:<=>?@^_|~"
     rows = [f"A,{mark},1" for mark in marks] * 3
     causes = causes_of(feed(*rows), Limits(report_causes=5))
-    assert [(each.shape, each.count) for each in causes] == [
+    assert [(cause.shape, cause.count) for cause in causes] == [
         *((mark, 3) for mark in marks[:5]),
         (None, 3 * (len(marks) - 5)),
     ]
@@ -163,13 +163,14 @@ def test_a_cause_comes_back_from_its_document() -> None:
 def test_what_a_column_is_made_of_stands_behind_what_is_said_of_its_cells() -> (
     None
 ):
-    made = {"sum": ["East", "West"]}
+    combined = {"sum": ["East", "West"]}
     config = tenant_config(
-        vendor_document(parser={"column_map": {"quantity_available": made}})
+        vendor_document(parser={"column_map": {"quantity_available": combined}})
     )
     data = b"sku,East,West,cost\nA,1,x,2\nB,1,2,2\n"
     vendor = normalize_vendor(config, config.vendors[0], data)
-    (entry,), (cause,) = entries_of(vendor), vendor.causes
+    (entry,) = entries_of(vendor)
+    (cause,) = vendor.causes
     source = "quantity_available is the sum of 'East' and 'West'"
     assert (entry.value, cause.samples[0].value) == ("x", "x")
     assert entry.error_message.endswith(f" The column {source}.")

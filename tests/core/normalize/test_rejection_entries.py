@@ -115,15 +115,15 @@ def test_no_more_rows_are_kept_than_fill_the_room_and_no_fewer(
         *map(row.format, range(300)), header="sku,quantity_available,cost,note"
     )
     config = tenant_config(vendor_document("v"))
-    given = [VendorFeed.of_one(config.vendors[0], data, "f.csv")]
-    every, some = (
-        normalize_vendors(config, given, limits=Limits(report_bytes=size))[
+    feeds = [VendorFeed.of_one(config.vendors[0], data, "f.csv")]
+    every, fitting = (
+        normalize_vendors(config, feeds, limits=Limits(report_bytes=size))[
             0
         ].entries
         for size in (32 << 20, 50_000)
     )
     sizes = list(accumulate(len(line.encode()) for line in every))
-    assert some == every[: bisect_right(sizes, 50_000)]
+    assert fitting == every[: bisect_right(sizes, 50_000)]
 
 
 def test_mapped_columns_are_shown_wherever_they_are_and_others_as_far_as_there_is_room() -> (
@@ -131,9 +131,9 @@ def test_mapped_columns_are_shown_wherever_they_are_and_others_as_far_as_there_i
 ):
     headers = [f"h{place}" for place in range(100)]
 
-    shown = shown_columns(headers, [99, 3], Limits(row_data_columns=5))
+    positions = shown_columns(headers, [99, 3], Limits(row_data_columns=5))
 
-    assert shown == {"h0": 0, "h1": 1, "h2": 2, "h3": 3, "h99": 99}
+    assert positions == {"h0": 0, "h1": 1, "h2": 2, "h3": 3, "h99": 99}
 
 
 def test_long_texts_are_cut_at_characters() -> None:

@@ -36,11 +36,11 @@ print(row_checks.are_contracts_loaded())
 def test_the_first_doubtful_row_loads_the_contracts_before_any_check(
     fault: str, is_loaded: str
 ) -> None:
-    done = subprocess.run(
+    process = subprocess.run(
         [sys.executable, "-c", PROGRAM, fault], capture_output=True, text=True
     )
 
-    assert done.stdout.split() == [is_loaded], done.stderr
+    assert process.stdout.split() == [is_loaded], process.stderr
 
 
 SCAN = """
@@ -113,10 +113,10 @@ def test_a_rejected_row_loads_the_contracts_while_the_kernel_reads_on(
     row: str, has_fault: str, facts: str
 ) -> None:
     tests = Path(__file__).parents[2]
-    done = subprocess.run(
+    process = subprocess.run(
         [sys.executable, "-c", SCAN, str(tests), row, has_fault],
         capture_output=True,
         text=True,
     )
 
-    assert done.stdout.strip() == facts, done.stderr
+    assert process.stdout.strip() == facts, process.stderr

@@ -37,15 +37,16 @@ def _failures(*feeds: tuple[str, bytes], most: int) -> list[str | None]:
         vendor_document(f"vendor_{n}", parser=p) for n, p in enumerate(parsers)
     ]
     config = tenant_config(*vendors)
-    given = [
+    vendor_feeds = [
         VendorFeed.of_one(v, data, "f")
         for v, (_, data) in zip(config.vendors, feeds, strict=True)
     ]
-    read = normalize_vendors(
-        config, given, limits=replace(DEFAULT_LIMITS, run_bytes=most)
+    normalized = normalize_vendors(
+        config, vendor_feeds, limits=replace(DEFAULT_LIMITS, run_bytes=most)
     )
     return [
-        None if each.fault is None else each.fault.error_code for each in read
+        None if vendor.fault is None else vendor.fault.error_code
+        for vendor in normalized
     ]
 
 
@@ -55,10 +56,11 @@ TOO_LARGE = "feed_too_large"
 def test_the_vendor_that_passes_the_limit_fails_for_it_and_no_other_does() -> (
     None
 ):
-    small, size = feed("A,5,10.00"), len(ROWS)
+    small = feed("A,5,10.00")
+    size = len(ROWS)
     feeds = [("csv", ROWS), ("csv", ROWS), ("csv", small), ("csv", small)]
-    most = size + len(small)
-    assert _failures(*feeds, most=most) == [None, TOO_LARGE, None, TOO_LARGE]
+    limit = size + len(small)
+    assert _failures(*feeds, most=limit) == [None, TOO_LARGE, None, TOO_LARGE]
     assert _failures(*feeds, most=2 * size + 2 * len(small)) == [None] * 4
     assert _failures(*feeds, most=size - 1) == [
         TOO_LARGE,
@@ -108,12 +110,12 @@ def test_a_feed_that_cannot_be_read_counts_as_far_as_it_was_unpacked() -> None:
 
 def test_the_fault_names_the_limit() -> None:
     config = tenant_config()
-    given = [VendorFeed.of_one(config.vendors[0], ROWS, "f.csv")]
-    (read,) = normalize_vendors(
-        config, given, limits=replace(DEFAULT_LIMITS, run_bytes=9)
+    vendor_feeds = [VendorFeed.of_one(config.vendors[0], ROWS, "f.csv")]
+    (vendor,) = normalize_vendors(
+        config, vendor_feeds, limits=replace(DEFAULT_LIMITS, run_bytes=9)
     )
-    assert read.fault is not None
-    assert read.fault.error_message.startswith(
+    assert vendor.fault is not None
+    assert vendor.fault.error_message.startswith(
         "feed too large: vendor 'vendor_1', file 'f.csv': together with this file, the files of "
         "the run unpack to more than 9 bytes"
     )

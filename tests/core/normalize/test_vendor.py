@@ -48,7 +48,7 @@ def normalized(
 ) -> list[NormalizedVendor]:
     events = [] if happened is None else happened
 
-    given = [
+    vendor_feeds = [
         VendorFeed.of_one(vendor, data, "f.csv")
         for vendor, data in zip(CONFIG.vendors, feeds, strict=True)
     ]
@@ -60,7 +60,10 @@ def normalized(
 
     with noted_reads(events):
         return normalize_vendors(
-            CONFIG, given, sink=Sink(), limits=Limits(report_entries=entries)
+            CONFIG,
+            vendor_feeds,
+            sink=Sink(),
+            limits=Limits(report_entries=entries),
         )
 
 
@@ -192,10 +195,13 @@ def test_rows_of_several_faults_fill_a_report_and_the_rows_behind_them_are_count
             side_effect=rejection_entries.row_lines,
         ) as written,
     ):
-        read, _ = normalized(feed(*["A,x,y"] * 90), feed(), entries=3)
+        vendor, _ = normalized(feed(*["A,x,y"] * 90), feed(), entries=3)
 
-    assert [entry.row_number for entry in entries_of(read)] == [2, 2, 3]
-    assert read.fault_counts == {"invalid_quantity": 90, "invalid_decimal": 90}
+    assert [entry.row_number for entry in entries_of(vendor)] == [2, 2, 3]
+    assert vendor.fault_counts == {
+        "invalid_quantity": 90,
+        "invalid_decimal": 90,
+    }
     assert sum(call.args[1].entry_count for call in written.call_args_list) <= 4
 
 
@@ -215,13 +221,13 @@ def test_rows_are_refused_alike_however_many_are_judged_at_a_time(
     gate_rows: int,
 ) -> None:
     with mock.patch.object(row_checks, "VALIDATED_ROWS", gate_rows):
-        read, _ = normalized(
+        vendor, _ = normalized(
             feed("A,x,1", "B,1,1", "C,1", "D,-1,1", "E,1,"), feed("F,1,1")
         )
 
-    assert offers_of(read)["sku"].to_pylist() == ["B", "E"]
-    assert read.rejected_rows["row_number"].to_pylist() == [2, 4, 5]
-    assert [entry.row_number for entry in entries_of(read)] == [2, 4, 5]
+    assert offers_of(vendor)["sku"].to_pylist() == ["B", "E"]
+    assert vendor.rejected_rows["row_number"].to_pylist() == [2, 4, 5]
+    assert [entry.row_number for entry in entries_of(vendor)] == [2, 4, 5]
 
 
 def test_every_refused_row_is_kept_in_order_however_many_are_written_at_a_time() -> (
@@ -235,11 +241,11 @@ def test_every_refused_row_is_kept_in_order_however_many_are_written_at_a_time()
         mock.patch.object(rejected_rows, "_BYTES_AT_ONCE", 9),
     ):
         few, _ = normalized(feed(*records), feed())
-    many, _ = normalized(feed(*records), feed())
+    small_reports, _ = normalized(feed(*records), feed())
 
     assert few.rejected_rows.num_rows == few.invalid_rows == 133
-    assert few.rejected_rows.equals(many.rejected_rows)
-    assert few.entries == many.entries
+    assert few.rejected_rows.equals(small_reports.rejected_rows)
+    assert few.entries == small_reports.entries
 
 
 def test_columns_of_more_text_than_short_offsets_reach_come_to_the_same_rows() -> (
@@ -259,11 +265,11 @@ def test_columns_of_more_text_than_short_offsets_reach_come_to_the_same_rows() -
 def test_refused_records_have_room_for_more_text_than_short_offsets_reach() -> (
     None
 ):
-    read, _ = normalized(feed("A,x,1", "B,1", "C,y,1", "D"), feed())
+    vendor, _ = normalized(feed("A,x,1", "B,1", "C,y,1", "D"), feed())
 
-    assert read.rejected_rows.schema == REJECTED_ROWS
-    assert read.rejected_rows["raw"].type == pa.large_string()
-    assert read.rejected_rows["row_number"].to_pylist() == [2, 3, 4, 5]
+    assert vendor.rejected_rows.schema == REJECTED_ROWS
+    assert vendor.rejected_rows["raw"].type == pa.large_string()
+    assert vendor.rejected_rows["row_number"].to_pylist() == [2, 3, 4, 5]
 
 
 def test_conditions_of_a_parquet_file_are_read_wherever_a_batch_begins() -> (
@@ -279,8 +285,8 @@ def test_conditions_of_a_parquet_file_are_read_wherever_a_batch_begins() -> (
     }
     table = pa.table(
         {
-            name: pa.array(each, pa.large_string())
-            for name, each in columns.items()
+            name: pa.array(texts, pa.large_string())
+            for name, texts in columns.items()
         }
     )
     pq.write_table(table, written := io.BytesIO())

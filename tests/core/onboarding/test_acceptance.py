@@ -18,9 +18,13 @@ def judged(
     data: bytes, policy: dict[str, Any], **vendor: Any
 ) -> tuple[bool, list[str]]:
     config = tenant_config(vendor_document(**vendor), error_policy=policy)
-    own = config.vendors[0]
-    check = check_feed(FeedSample(data, is_whole=True), own.parser, config)
-    return is_right(check, own, config), limits_passed(check.best, own, config)
+    own_vendor = config.vendors[0]
+    check = check_feed(
+        FeedSample(data, is_whole=True), own_vendor.parser, config
+    )
+    return is_right(check, own_vendor, config), limits_passed(
+        check.best, own_vendor, config
+    )
 
 
 @pytest.mark.parametrize(
@@ -43,6 +47,8 @@ def test_a_feed_is_right_where_a_run_would_not_fail_and_no_patch_helps(
 
 
 def test_the_vendors_own_limit_is_told_before_the_runs() -> None:
-    own, run = judged(feed("A,1,2", "B,1,?"), {}, max_invalid_row_pct="0.1")[1]
-    assert "of vendor 'vendor_1'" in own
+    vendor_reason, run = judged(
+        feed("A,1,2", "B,1,?"), {}, max_invalid_row_pct="0.1"
+    )[1]
+    assert "of vendor 'vendor_1'" in vendor_reason
     assert "error_policy.max_invalid_rows is 0" in run

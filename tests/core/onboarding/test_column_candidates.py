@@ -39,12 +39,12 @@ CELLS = {
 def test_the_headers_whose_cells_fit_come_by_name(
     column: str, headers: tuple[str, ...]
 ) -> None:
-    found = tuple(
-        each.header
-        for each in candidates(column, CELLS, PARSER, ZoneInfo("UTC"))
+    headers_found = tuple(
+        candidate.header
+        for candidate in candidates(column, CELLS, PARSER, ZoneInfo("UTC"))
     )
-    assert set(found) == set(headers)
-    assert column != "quantity_available" or found == headers
+    assert set(headers_found) == set(headers)
+    assert column != "quantity_available" or headers_found == headers
 
 
 def test_a_few_cells_that_do_not_fit_and_no_more() -> None:
@@ -55,11 +55,11 @@ def test_a_few_cells_that_do_not_fit_and_no_more() -> None:
 
 
 def test_of_amounts_the_middle_one_is_told() -> None:
-    found = {
-        each.header: each
-        for each in candidates("cost", CELLS, PARSER, ZoneInfo("UTC"))
+    by_header = {
+        candidate.header: candidate
+        for candidate in candidates("cost", CELLS, PARSER, ZoneInfo("UTC"))
     }
-    fee = found["Fee"]
+    fee = by_header["Fee"]
     assert (fee.header, fee.median, fee.samples) == (
         "Fee",
         "12.00",

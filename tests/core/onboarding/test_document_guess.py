@@ -128,6 +128,61 @@ def test_the_shorter_of_two_equal_paths_is_the_record() -> None:
     assert check.changes["record"] == "/c/o"
 
 
+STOCKS = """
+ <stock><warehouse>1</warehouse><qty>3</qty></stock>
+ <stock><warehouse>2</warehouse><qty>4</qty></stock>"""
+
+
+@pytest.mark.parametrize(
+    "product",
+    [
+        "<sku>A-{n}</sku><cost>2.50</cost>{stocks}",
+        "<ids><artno>A-{n}</artno><sku>{n}</sku></ids><cost>2</cost>{stocks}",
+        "<id>A-{n}</id><cost>2.50</cost>{stocks}",
+        "<sku>A-{n}</sku><stock id='1'>3</stock><stock id='2'>4</stock>",
+    ],
+    ids=["plainly", "deeper", "by a common name", "beside ids of stocks"],
+)
+def test_the_record_is_what_has_the_sku_even_if_more_stocks_have_headers(
+    product: str,
+) -> None:
+    products = "".join(
+        f"<product>{product.format(n=n, stocks=STOCKS)}</product>"
+        for n in range(3)
+    )
+    text = f"<catalog>{products}</catalog>"
+    check = checked(text.encode(), format="csv")
+    assert check.changes["record"] == "/catalog/product"
+
+
+def test_the_header_that_is_mapped_to_the_sku_tells_the_record() -> None:
+    offers = [
+        {"key": f"A-{n}", "stocks": [{"id": m, "qty": m} for m in (1, 2)]}
+        for n in range(3)
+    ]
+    data = json.dumps({"offers": offers}, indent=1).encode()
+    check = checked(data, format="csv", column_map={"sku": "key"})
+    assert check.changes["record"] == "/offers"
+
+
+def test_ids_of_categories_do_not_make_them_the_records() -> None:
+    categories = "".join(f'<c id="{n}" parent="{n}"/>' for n in range(2))
+    offers = "".join(
+        f"<offer><name>Saw {n}</name><cost>{n}.50</cost></offer>"
+        for n in range(3)
+    )
+    text = f"<shop><cs>{categories}</cs><offers>{offers}</offers></shop>"
+    check = checked(text.encode(), format="csv")
+    assert check.changes["record"] == "/shop/offers/offer"
+
+
+def test_an_object_of_one_line_with_a_list_of_stocks_is_json_lines() -> None:
+    stocks = [{"warehouse": 1, "qty": 3}, {"warehouse": 2, "qty": 4}]
+    line = {"sku": "A-1", "cost": "1.50", "stocks": stocks}
+    check = checked(json.dumps(line).encode(), format="csv")
+    assert check.changes["format"] == "jsonl"
+
+
 def test_one_line_with_an_object_is_json_lines() -> None:
     line = b'{"sku": "A-1", "quantity_available": 3, "cost": "1.50"}\n'
     assert checked(line, format="csv").changes["format"] == "jsonl"
@@ -190,8 +245,8 @@ def test_a_right_record_needs_no_survey_of_the_document(
 
 def test_a_record_with_too_many_headers_is_kept() -> None:
     cells = "".join(f"<c{number}>1</c{number}>" for number in range(1_100))
-    others = "<q><sku>1</sku><cost>2</cost></q>" * 2
-    data = f"<a><p>{cells}</p>{others}</a>".encode()
+    more_records = "<q><sku>1</sku><cost>2</cost></q>" * 2
+    data = f"<a><p>{cells}</p>{more_records}</a>".encode()
     check = checked(data, format="xml", record="/a/p")
     assert check.as_sent.error_code == "invalid_input"
     assert "record" not in check.changes

@@ -29,14 +29,15 @@ def doubts(
     data: bytes, *, own: dict[str, Any] | None = None, **changes: Any
 ) -> dict[str, Doubt]:
     config = tenant_config(vendor_document(**(own or {})), **changes)
-    vendor, upload = config.vendors[0], FeedSample(data, is_whole=True)
+    vendor = config.vendors[0]
+    upload = FeedSample(data, is_whole=True)
     check = with_rows(
         check_feed(upload, vendor.parser, config), upload, vendor, config
     )
     assert check.is_whole
     return {
-        each.code: each
-        for each in [*check.doubts, *policy_doubts_of(config, [check])]
+        doubt.code: doubt
+        for doubt in [*check.doubts, *policy_doubts_of(config, [check])]
     }
 
 
@@ -53,7 +54,8 @@ def test_a_list_without_an_amount_is_told_of_that_first() -> None:
     rule = {"when": {"vendors": ["vendor_1"]}, "fixed_price": "9.00"}
     for kind, data in lists.items():
         config = tenant_config(vendor_document(parser={"format": kind}))
-        vendor, upload = config.vendors[0], FeedSample(data, is_whole=True)
+        vendor = config.vendors[0]
+        upload = FeedSample(data, is_whole=True)
         check = with_rows(
             check_feed(upload, vendor.parser, config), upload, vendor, config
         )
@@ -89,15 +91,15 @@ def test_good_rows_are_in_no_doubt() -> None:
 
 
 def test_a_margin_over_one_is_told_both_ways_and_one_of_one_is_not() -> None:
-    found = config_doubts(tenant_config(pricing={"base_margin_pct": 20}))
-    (doubt,) = (each for each in found if each.code == "margin_over_one")
+    doubts = config_doubts(tenant_config(pricing={"base_margin_pct": 20}))
+    (doubt,) = (doubt for doubt in doubts if doubt.code == "margin_over_one")
     assert (doubt.path, doubt.message) == (
         "pricing.base_margin_pct",
         "20 is a margin of 2,000 %. For 20 %, write 0.20.",
     )
     assert (doubt.vendor_id, doubt.count, doubt.samples) == (None, None, None)
     at_most = config_doubts(tenant_config(pricing={"base_margin_pct": "1.0"}))
-    assert {each.code for each in at_most} <= {"config"}
+    assert {doubt.code for doubt in at_most} <= {"config"}
 
 
 def test_rows_that_share_an_sku_and_differ_are_counted_over_a_share_of_them() -> (
@@ -105,9 +107,8 @@ def test_rows_that_share_an_sku_and_differ_are_counted_over_a_share_of_them() ->
 ):
     rows = [f"A{n},1,1.00" for n in range(197)]
     assert doubts(feed(*rows, "A1,1,1.00")) == {}
-    assert (
-        doubts(feed(*rows, "A1,2,1.00", "A2,1,1.00", "A3,1,1.00")) == {}
-    )  # 1 % is not over it
+    # A share of 1 % is not over the limit.
+    assert doubts(feed(*rows, "A1,2,1.00", "A2,1,1.00", "A3,1,1.00")) == {}
     assert told(doubts(feed(*rows, "A1,2,1.00", "A2,1,1.00"))["same_sku"]) == (
         2,
         ("A1",),
@@ -120,9 +121,9 @@ def test_a_few_rows_of_many_may_share_an_sku() -> None:
     rows = [f"A{n},1,1.00" for n in range(300)]
     assert "same_sku" not in doubts(feed(*rows, "A1,2,1.00"))
     pairs = [f"B{n},{q},1.00" for n in range(51) for q in (1, 2)]
-    many = [f"A{n},1,1.00" for n in range(20_000)]
-    assert doubts(feed(*many, *pairs))["same_sku"].count == 102
-    assert "same_sku" not in doubts(feed(*many, *pairs[2:]))
+    distinct_rows = [f"A{n},1,1.00" for n in range(20_000)]
+    assert doubts(feed(*distinct_rows, *pairs))["same_sku"].count == 102
+    assert "same_sku" not in doubts(feed(*distinct_rows, *pairs[2:]))
 
 
 @pytest.mark.parametrize(
@@ -175,15 +176,15 @@ def test_a_cost_of_0_is_doubtful_where_a_price_is_made_of_it() -> None:
 
 def test_refused_rows_and_limits_of_0_say_what_to_set() -> None:
     data = feed("A,1,1.00", "B,x,1.00", "C,1,1.00")
-    found = doubts(data)["error_policy_zero"]
-    assert (told(found), found.path, found.vendor_id) == (
+    doubt = doubts(data)["error_policy_zero"]
+    assert (told(doubt), doubt.path, doubt.vendor_id) == (
         (1, ("x",)),
         "error_policy",
         None,
     )
     assert (
         "set max_invalid_rows to 1 or more and max_invalid_row_pct to 0.3334 or more"
-        in (found.message)
+        in (doubt.message)
     )
     lenient = {"max_invalid_rows": 1, "max_invalid_row_pct": "0.3334"}
     assert "error_policy_zero" not in doubts(data, error_policy=lenient)

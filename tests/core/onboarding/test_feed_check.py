@@ -9,9 +9,15 @@ import pytest
 from relay_core.config import TenantConfig
 from relay_core.domain.codes import RowFault
 from relay_core.domain.errors import FeedUnreadableError
+from relay_core.domain.formats import OLE2
 from relay_core.normalize.result import NormalizedVendor
-from relay_core.onboarding.feed_check import FeedCheck, check_feed, with_rows
-from relay_core.onboarding.feed_sample import OLE2, FeedSample
+from relay_core.onboarding.feed_check import (
+    FeedCheck,
+    check_feed,
+    check_file,
+    with_rows,
+)
+from relay_core.onboarding.feed_sample import FeedSample
 from relay_core.onboarding.findings import sentences_of
 from support.builders import REQUESTED_AT, feed, tenant_config, vendor_document
 from support.config_documents import ROOT
@@ -226,17 +232,17 @@ def test_a_run_reads_the_whole_list_with_the_options_that_were_found(
     name: str,
 ) -> None:
     data, options, _ = LISTS[name]
-    found = checked(data, **options)
-    whole = {**options, **found.changes}
+    check = checked(data, **options)
+    whole = {**options, **check.changes}
     whole["column_map"] = {
         **options.get("column_map", {}),
-        **found.changes.get("column_map", {}),
+        **check.changes.get("column_map", {}),
     }
     config = tenant_config(vendor_document(parser=whole))
     run = run_of(config, data)
     assert (run.status, run.total_rows, run.invalid_rows) == (
         "found",
-        found.best.rows,
+        check.best.rows,
         0,
     )
 
@@ -319,7 +325,7 @@ def test_totals_at_the_end_of_a_long_list_are_skipped_and_in_doubt() -> None:
     rule = {"column": "sku", "is": ["Grand total:"]}
     assert check.changes == {"skip_rows": [rule]}
     assert (check.as_sent.rows, check.best.rows) == (5_301, 5_300)
-    assert [(each.code, each.samples) for each in check.doubts] == [
+    assert [(doubt.code, doubt.samples) for doubt in check.doubts] == [
         ("totals_line", ("Grand total:",))
     ]
     patched = tenant_config(vendor_document(parser={"skip_rows": [rule]}))
@@ -336,8 +342,10 @@ def test_headers_that_nothing_is_read_from_are_named_as_columns_of_ones_own() ->
     None
 ):
     header = "sku,quantity_available,cost,GTIN / EAN,Größe,Availability,2nd Price,,GTIN-EAN"
-    told = sentences_of(checked(feed("A,1,2,3,4,5,6,7,8", header=header)))[-1]
-    assert told == (
+    sentence = sentences_of(checked(feed("A,1,2,3,4,5,6,7,8", header=header)))[
+        -1
+    ]
+    assert sentence == (
         "The config does not use 5 headers of the file. To pass a column through to the feed, "
         "add its name to extra_columns, and map it in "
         'parser.column_map: gtin_ean: "GTIN / EAN", grosse: "Größe", '
@@ -369,9 +377,11 @@ def test_what_a_check_refuses_a_run_refuses(path: Any) -> None:
             run.total_rows,
             run.invalid_rows,
         )
-        known = {str(code) for code in RowFault}
-        refused = {each.error_code for each in reading.rejected_cells}
-        assert refused == {*run.fault_counts} & known
+        row_faults = {str(code) for code in RowFault}
+        refused = {
+            rejected_cell.error_code for rejected_cell in reading.rejected_cells
+        }
+        assert refused == {*run.fault_counts} & row_faults
 
 
 @pytest.mark.parametrize(
@@ -448,7 +458,7 @@ def test_a_name_in_a_row_does_not_make_it_the_header() -> None:
 
 def test_the_missing_headers_are_those_of_the_config_as_sent() -> None:
     check = checked(b"SKU;Stock\nA;1\n", column_map={"cost": "Preis"})
-    assert [(each.column, each.header) for each in check.missing] == [
+    assert [(missing.column, missing.header) for missing in check.missing] == [
         ("sku", None),
         ("quantity_available", None),
         ("cost", "Preis"),
@@ -539,5 +549,52 @@ def test_what_a_run_would_refuse_the_file_for_hides_no_refused_cells() -> None:
     check = checked(b"sku,cost\nA,VARIABLE\nB,2\n")
     assert check.as_sent.error_code == "missing_required_columns"
     assert [
-        (each.column, each.value) for each in check.as_sent.rejected_cells
+        (rejected_cell.column, rejected_cell.value)
+        for rejected_cell in check.as_sent.rejected_cells
     ] == [("cost", "VARIABLE")]
+
+
+PRODUCT_LISTS = {
+    "another delimiter": b"SKU;gtin;brand\nA;4006381333931;x;\nB;;y;\n",
+    "another encoding": "SKU,gtin,brand\nA,,Müller\n".encode("cp1252"),
+    "lines before the header": b"Products\n\nSKU,gtin,brand\nA,,x\nB,,y\n",
+    "another header": b"Artikelnummer,gtin,brand\nA,,x\nB,,y\n",
+    "JSON Lines": b'{"sku": "A", "gtin": ""}\n{"sku": "B", "gtin": ""}\n',
+}
+
+
+@pytest.mark.parametrize("name", PRODUCT_LISTS)
+def test_the_catalog_gets_the_changes_that_a_vendor_with_its_file_gets(
+    name: str,
+) -> None:
+    """Only columns that the catalog has are mapped; the vendor gets the others by default."""
+    parser = {"format": "csv", "column_map": {"sku": "SKU"}}
+    vendor_parser = {
+        **parser,
+        "defaults": {"quantity_available": "1", "cost": "1"},
+    }
+    config = tenant_config(
+        vendor_document(parser=vendor_parser),
+        extra_columns=["gtin"],
+        gtin_column="gtin",
+        catalog={"inbound": {"type": "local"}, "parser": parser},
+    )
+    catalog = config.catalog_input
+    assert catalog is not None
+    of_catalog = check_file(PRODUCT_LISTS[name], catalog, config)
+    of_vendor = check_file(PRODUCT_LISTS[name], config.vendors[0], config)
+    assert of_catalog.changes == of_vendor.changes != {}
+    assert of_catalog.best.rejected_rows == 0
+
+
+def test_an_extra_column_whose_header_is_missing_is_asked_for() -> None:
+    config = tenant_config(
+        vendor_document(parser={"column_map": {"gtin": "ean"}}),
+        extra_columns=["gtin"],
+        gtin_column="gtin",
+    )
+    data = b"sku,cost,quantity_available,code 2\nA,1,5,4006381333931\nB,1,5,\n"
+    check = check_file(data, config.vendors[0], config)
+    assert [candidate.header for candidate in check.unknown["gtin"]] == [
+        "code 2"
+    ]

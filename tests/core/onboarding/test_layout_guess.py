@@ -9,8 +9,8 @@ from support.builders import tenant_config, vendor_document
 
 
 def layout_of(text: str, **parser: object) -> Layout:
-    own = tenant_config(vendor_document(parser=parser)).vendors[0].parser
-    return guess_layout(text, own, is_whole=True)
+    options = tenant_config(vendor_document(parser=parser)).vendors[0].parser
+    return guess_layout(text, options, is_whole=True)
 
 
 @pytest.mark.parametrize(
@@ -36,10 +36,10 @@ def test_the_columns_of_a_text_without_a_header_are_numbered(
 
 
 def test_lines_before_the_first_row_are_skipped_without_a_header_too() -> None:
-    found = layout_of("ACME prices\n\nA;1;2,50\nB;5;3,00\n")
-    assert found == Layout(";", 2, ("column 1", "column 2", "column 3"))
+    layout = layout_of("ACME prices\n\nA;1;2,50\nB;5;3,00\n")
+    assert layout == Layout(";", 2, ("column 1", "column 2", "column 3"))
 
 
 def test_columns_that_the_config_names_stay() -> None:
-    found = layout_of("A,1\nB,2\n", columns=["sku", "quantity_available"])
-    assert found == Layout(",", 0, ("sku", "quantity_available"))
+    layout = layout_of("A,1\nB,2\n", columns=["sku", "quantity_available"])
+    assert layout == Layout(",", 0, ("sku", "quantity_available"))

@@ -76,7 +76,9 @@ def test_a_style_that_would_refuse_numbers_that_hold_is_not_proposed() -> None:
 
 def test_each_cause_has_the_changes_that_it_needs() -> None:
     causes = causes_of('A,1,"12,50"', 'B,1,"€ 3,20"', "C,few,4", ",1,4")
-    assert {(each.column, each.shape): patched(each) for each in causes} == {
+    assert {
+        (cause.column, cause.shape): patched(cause) for cause in causes
+    } == {
         ("sku", ""): {},
         ("quantity_available", "A"): {},
         ("cost", "9,9"): {"decimal_separator": ","},
@@ -85,7 +87,7 @@ def test_each_cause_has_the_changes_that_it_needs() -> None:
             "currency_symbols": ["€"],
         },
     }
-    words = {each.shape: each.what_to_do for each in causes}
+    words = {cause.shape: cause.what_to_do for cause in causes}
     assert (
         words["€ 9,9"]
         == 'set parser.decimal_separator to "," and parser.currency_symbols to ["€"]'

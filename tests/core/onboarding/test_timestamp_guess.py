@@ -14,8 +14,8 @@ ZONE = ZoneInfo("UTC")
 
 
 def guessed(*cells: str, **parser: Any) -> tuple[list[str], str]:
-    own = tenant_config(vendor_document(parser=parser)).vendors[0].parser
-    return guess_timestamps(cells, own, ZONE)
+    options = tenant_config(vendor_document(parser=parser)).vendors[0].parser
+    return guess_timestamps(cells, options, ZONE)
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ from reference_changed_rows import changed_file
 from relay_core.config import TenantConfig, load_config
 from relay_core.config.models import FileConfig
 from relay_core.publish.changed_rows import changed_rows
-from relay_core.publish.feed import headers_of
+from relay_core.publish.files.fields import headers_of
 from support.builders import config_document, feed, vendor_document
 from support.reported_runs import go_through
 
@@ -51,14 +51,14 @@ def changes(
 ) -> tuple[bytes, int]:
     """Return the file of changes of two feeds in one form, and its rows."""
     output = {"columns": COLUMNS, **output}
-    found = changed_rows(
+    difference = changed_rows(
         written(older, **output),
         written(newer, **output),
         file_of(**output),
         file_of(**output),
     )
-    assert found is not None
-    return b"".join(map(bytes, found.chunks)), found.count
+    assert difference is not None
+    return b"".join(map(bytes, difference.chunks)), difference.count
 
 
 def test_changed_and_new_rows_come_first_and_then_those_that_are_gone() -> None:
@@ -147,13 +147,13 @@ def judged(older: dict[str, Any], newer: dict[str, Any]) -> bool:
     """Return whether there are changes between files of two forms."""
     older = {"columns": COLUMNS, **older}
     newer = {"columns": COLUMNS, **newer}
-    found = changed_rows(
+    difference = changed_rows(
         written(OLDER, **older),
         written(NEWER, **newer),
         file_of(**older),
         file_of(**newer),
     )
-    return found is not None
+    return difference is not None
 
 
 @pytest.mark.parametrize(

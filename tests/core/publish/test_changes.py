@@ -63,13 +63,13 @@ def run(
     forgiving = {"max_invalid_rows": 1_000_000, "max_invalid_row_pct": "1.0"}
     options = {"output": COLUMNS, "error_policy": forgiving, **(changes or {})}
     config = load_config(config_document(*VENDORS, **options))
-    done = Run()
+    result = Run()
     stages = RunStages(
         config,
         config.vendors,
         REQUESTED_AT,
         KEYS,
-        done,
+        result,
         baseline=baseline,
     )
     values = stages.go_through(
@@ -79,13 +79,13 @@ def run(
             for name in inputs.to_read()
         ),
     )
-    done.findings = stages.findings(values)
+    result.findings = stages.findings(values)
     if values.merged is not None:
         assert values.compared is not None
         assert values.normalized is not None
         ctx = replace(run_context(), run_id=PUBLISHED)
         stages.write_state(KEYS.state, values.compared, values.normalized, ctx)
-    return done
+    return result
 
 
 def both(before: Iterable[str], after: Iterable[str], **changes: Any) -> Run:
@@ -130,10 +130,10 @@ def test_each_kind_of_change_is_a_line_and_what_is_the_same_is_none() -> None:
 def test_a_sku_counts_in_each_number_that_applies() -> None:
     before = run(v1=feed("A,0,2", "B,3,2"))
     after = run(before.baseline, v1=feed("B,0,1.99"), v2=feed("A,1,3"))
-    told = {
+    counts = {
         name: count for name, count in after.changes.counts.items() if count
     }
-    assert told == {
+    assert counts == {
         "changed": 2,
         "price_up": 1,
         "price_down": 1,
@@ -178,9 +178,9 @@ def test_without_a_feed_to_compare_with_nothing_is_told() -> None:
 
 
 def test_a_feed_in_another_currency_is_none_to_compare_with() -> None:
-    other = both(["A,1,2"], ["A,1,3"], default_currency="EUR")
-    assert other.findings.changes is None
-    assert KEYS.changes not in other.files
+    run_in_euros = both(["A,1,2"], ["A,1,3"], default_currency="EUR")
+    assert run_in_euros.findings.changes is None
+    assert KEYS.changes not in run_in_euros.files
 
 
 def test_a_run_without_a_feed_changes_nothing() -> None:

@@ -148,14 +148,14 @@ def test_skus_kept_at_0_and_quarantined_skus_are_in_it() -> None:
 
 
 def test_a_kept_row_is_still_of_its_vendor() -> None:
-    both = {"v": feed("A,1,5"), "w": feed("B,1,8")}
+    feeds = {"v": feed("A,1,5"), "w": feed("B,1,8")}
     changes = {
         "channels": [channel(when={"vendors": ["w"]})],
         "output": {"columns": COLUMNS, "missing_skus": "zero"},
         "vendors": {"v": {}, "w": {"required": False}},
     }
-    before = go_through(both, **changes)
-    after = go_through({"v": both["v"]}, baseline=before.baseline, **changes)
+    before = go_through(feeds, **changes)
+    after = go_through({"v": feeds["v"]}, baseline=before.baseline, **changes)
     assert lines_of(after) == ["B,0,8.00"]
 
 

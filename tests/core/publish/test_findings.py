@@ -6,7 +6,7 @@ from datetime import timedelta
 from typing import Any
 
 from relay_core.domain.records import VendorResult
-from relay_core.publish.findings import RunFindings
+from relay_core.publish.findings import RunFindings, RunScope
 from support.builders import REQUESTED_AT, feed
 from support.reported_runs import ReportedRun, go_through
 
@@ -15,13 +15,14 @@ CAME = REQUESTED_AT - timedelta(hours=2, minutes=59)
 
 def results(run: ReportedRun) -> dict[str, VendorResult]:
     return {
-        one.vendor_id: one for one in run.findings.vendor_results(REQUESTED_AT)
+        vendor_result.vendor_id: vendor_result
+        for vendor_result in run.findings.vendor_results(REQUESTED_AT)
     }
 
 
 def result(vendor_id: str, status: str = "found", **told: Any) -> VendorResult:
-    known = ("uploaded_at", "age_hours", "rows", "invalid_rows", "skus_won")
-    return VendorResult(vendor_id, status, **{**dict.fromkeys(known), **told})
+    unset = ("uploaded_at", "age_hours", "rows", "invalid_rows", "skus_won")
+    return VendorResult(vendor_id, status, **{**dict.fromkeys(unset), **told})
 
 
 def test_a_vendor_has_the_rows_of_its_upload_and_the_skus_that_it_has_won() -> (
@@ -92,4 +93,7 @@ def test_in_a_run_that_came_to_no_feed_nobody_has_won_or_lost() -> None:
 
 
 def test_a_run_that_has_looked_at_no_vendor_has_no_results() -> None:
-    assert RunFindings(vendor_ids=["north"]).vendor_results(REQUESTED_AT) == ()
+    assert (
+        RunFindings(scope=RunScope(["north"])).vendor_results(REQUESTED_AT)
+        == ()
+    )

@@ -174,7 +174,7 @@ def test_rules_stock_and_rounding_do_not_touch_it_and_guards_do_not_see_it() -> 
         "D,v,0,4.00,,7",
     ]
     tripped = {
-        each.guard: (each.count, each.of) for each in now.findings.tripped
+        guard.guard: (guard.count, guard.of) for guard in now.findings.tripped
     }
     assert tripped["skus_removed"] == (2, 3)
     codes = list(now.findings.counted_warnings())
@@ -212,10 +212,14 @@ def test_it_is_explained_with_and_without_offers() -> None:
     before = run_in_memory(tenant, BEFORE)
     baseline = read_state(before.files[before.keys.state], keeps_rows=True)
     now = run_in_memory(tenant, {"v": feed("B,6,2", "A,3,")}, baseline=baseline)
-    gone, unpriced = now.explain("D"), now.explain("A")
-    for told, sku, price in ((gone, "D", "4.00"), (unpriced, "A", "1.00")):
-        assert told["reason"] == "kept_at_0"
-        assert told["feed_row"] == {
+    gone = now.explain("D")
+    unpriced = now.explain("A")
+    for explanation, sku, price in (
+        (gone, "D", "4.00"),
+        (unpriced, "A", "1.00"),
+    ):
+        assert explanation["reason"] == "kept_at_0"
+        assert explanation["feed_row"] == {
             "sku": sku,
             "quantity_available": "0",
             "price": price,

@@ -60,10 +60,14 @@ def ran(
     return RunFindings.of(scope, None, normalized, compared)
 
 
+def with_limits(findings: RunFindings, limits: Limits) -> RunFindings:
+    return replace(findings, scope=findings.scope._replace(limits=limits))
+
+
 def errors(
     findings: RunFindings, limits: Limits = DEFAULT_LIMITS
 ) -> dict[str, Any]:
-    report = errors_json(run_context(), replace(findings, limits=limits))
+    report = errors_json(run_context(), with_limits(findings, limits))
     assert report is not None
     assert len(report) <= limits.report_bytes
     return dict(json.loads(report))
@@ -98,12 +102,12 @@ def test_entries_are_faults_then_warnings_then_rows_and_every_code_is_counted() 
 def test_rows_and_skus_are_cut_at_ten_thousand_each_and_counted_before() -> (
     None
 ):
-    many = feed(
+    long_feed = feed(
         *(f"U{place},1," for place in range(10_500)),
         *("B,x,1",) * 10_200,
         "A,1,1",
     )
-    findings = ran(many, feed("C,y,1"))
+    findings = ran(long_feed, feed("C,y,1"))
 
     report = errors(findings)
 
@@ -135,11 +139,11 @@ def test_causes_stand_before_the_entries_the_most_frequent_first() -> None:
         "causes",
         "entries",
     ]
-    told = [
-        (each["vendor_id"], each["column"], each["count"])
-        for each in report["causes"]
+    causes = [
+        (cause["vendor_id"], cause["column"], cause["count"])
+        for cause in report["causes"]
     ]
-    assert told == [
+    assert causes == [
         ("v1", "quantity_available", 2),
         ("v0", "quantity_available", 1),
         ("v1", "sku", 1),
@@ -176,7 +180,7 @@ def test_the_first_causes_of_many_are_told_and_count_to_the_limit_of_bytes() -> 
         feed(*(f"A,{mark},{'y' * 900}" for mark in marks), "A,!,1", "B,1,1")
     )
     few = errors(findings, Limits(report_causes=3, report_bytes=20_000))
-    assert [(each["shape"], each["count"]) for each in few["causes"]] == [
+    assert [(cause["shape"], cause["count"]) for cause in few["causes"]] == [
         ("A…", len(marks)),
         ("!", 2),
         ("#", 1),
@@ -225,9 +229,9 @@ def test_a_report_may_be_as_long_as_its_limit_to_the_byte() -> None:
     assert whole is not None
     exact, cut = (
         errors_json(
-            run_context(), replace(findings, limits=Limits(report_bytes=most))
+            run_context(), with_limits(findings, Limits(report_bytes=limit))
         )
-        for most in (len(whole), len(whole) - 1)
+        for limit in (len(whole), len(whole) - 1)
     )
     assert exact == whole
     assert cut is not None
@@ -257,18 +261,20 @@ def test_refused_records_are_written_in_pieces_however_large_they_are() -> None:
     record = "A,x," + "y" * 50_000
     data = feed(*[record] * 400, header="sku,quantity_available,note")
     config = tenant_config()
-    given = [VendorFeed.of_one(config.vendors[0], data, "feed.csv")]
-    normalized = normalize_vendors(config, given, requested_at=REQUESTED_AT)
+    feeds = [VendorFeed.of_one(config.vendors[0], data, "feed.csv")]
+    normalized = normalize_vendors(config, feeds, requested_at=REQUESTED_AT)
     sizes = [len(bytes(chunk)) for chunk in invalid_rows_chunks(normalized)]
     assert sum(sizes) > len(data)
     assert max(sizes) < 5 << 20
 
 
-def test_the_summary_counts_valid_rows_of_every_vendor_of_the_run() -> None:
+def summary_of_two_vendors() -> dict[str, Any]:
+    """Return the summary of a run whose first vendor has one valid row of two."""
     findings = replace(
-        ran(feed("A,1,2", "B,x,2")), vendor_ids=["v0", "absent"], vendor_count=4
+        ran(feed("A,1,2", "B,x,2")),
+        scope=RunScope(["v0", "absent"], vendor_count=4),
     )
-    summary = json.loads(
+    summary: dict[str, Any] = json.loads(
         run_summary_json(
             run_context(config_version=3, attempt=2),
             findings,
@@ -278,7 +284,11 @@ def test_the_summary_counts_valid_rows_of_every_vendor_of_the_run() -> None:
             completed_at=datetime(2026, 3, 1, 12, 0, 5, tzinfo=UTC),
         )
     )
+    return summary
 
+
+def test_the_summary_counts_valid_rows_of_every_vendor_of_the_run() -> None:
+    summary = summary_of_two_vendors()
     assert summary == {
         "engine_version": metadata.version("relay-inventory"),
         "run_id": RUN_ID,
@@ -319,7 +329,7 @@ def test_the_summary_counts_valid_rows_of_every_vendor_of_the_run() -> None:
 
 def test_the_summary_tells_limits_that_are_not_the_defaults() -> None:
     limits = replace(DEFAULT_LIMITS, columns=3)
-    findings = replace(ran(feed("A,1,2")), limits=limits)
+    findings = with_limits(ran(feed("A,1,2")), limits)
     summary = json.loads(
         run_summary_json(
             run_context(),

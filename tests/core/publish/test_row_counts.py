@@ -17,8 +17,11 @@ ORDER = tuple(RowCounts(0, 0, 0).as_dict())
 def rows(
     feeds: dict[str, bytes], **asked: Any
 ) -> dict[str, dict[str, int | None]]:
-    found = go_through(feeds, **asked).findings.rows
-    return {name: each.as_dict() for name, each in found.items()}
+    row_counts = go_through(feeds, **asked).findings.rows
+    return {
+        name: vendor_counts.as_dict()
+        for name, vendor_counts in row_counts.items()
+    }
 
 
 def counts(*numbers: int | None) -> dict[str, int | None]:
@@ -58,17 +61,21 @@ def test_each_row_of_a_vendor_is_counted_once() -> None:
 def test_rows_for_which_another_stands_are_duplicates_of_a_vendor_that_is_left_out_too(
     duplicate_skus: str,
 ) -> None:
-    own: dict[str, Any] = {"duplicate_skus": duplicate_skus}
+    options: dict[str, Any] = {"duplicate_skus": duplicate_skus}
     twice = feed("A,1,1", "A,1,2", "B,x,1")
-    assert rows({"north": twice}, vendors={"north": own}) == {
+    assert rows({"north": twice}, vendors={"north": options}) == {
         "north": counts(3, 0, 1, 1, 0, 0, 0, 0, 1)
     }
-    left_out = {**own, "on_trouble": "leave_out", "max_invalid_row_pct": "0.1"}
-    found = rows(
+    left_out = {
+        **options,
+        "on_trouble": "leave_out",
+        "max_invalid_row_pct": "0.1",
+    }
+    counted = rows(
         {"north": twice, "south": feed("A,1,1")},
         vendors={"north": left_out, "south": {}},
     )
-    assert found["north"] == counts(3, 0, 1, 1, 1, 0, 0, 0, 0)
+    assert counted["north"] == counts(3, 0, 1, 1, 1, 0, 0, 0, 0)
 
 
 def test_an_empty_feed_has_zeros_and_one_that_cannot_be_read_is_absent() -> (
@@ -81,14 +88,14 @@ def test_an_empty_feed_has_zeros_and_one_that_cannot_be_read_is_absent() -> (
         "west": b"\xff",
         "east": b"name\n1\n",
     }
-    found = rows(
+    counted = rows(
         feeds,
         vendors={
             "north": {},
             **dict.fromkeys(("south", "west", "east", "gone"), optional),
         },
     )
-    assert found == {
+    assert counted == {
         "north": counts(1, 0, 0, 0, 0, 0, 0, 0, 1),
         "south": counts(*[0] * 9),
     }

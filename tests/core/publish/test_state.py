@@ -53,7 +53,7 @@ def state_of(
     )
     sink = MemorySink()
     stages = RunStages(config, config.vendors, REQUESTED_AT, KEYS, sink)
-    given = [
+    vendor_feeds = [
         VendorFeed.of_one(config.vendor(name), data, "f.csv")
         for name, data in feeds.items()
     ]
@@ -61,7 +61,7 @@ def state_of(
         written = Written()
         normalize_vendors(
             config,
-            given,
+            vendor_feeds,
             requested_at=REQUESTED_AT,
             sink=written,
             hands_over=True,
@@ -69,7 +69,7 @@ def state_of(
         vendors = [read_work_file(written.work_files[name]) for name in feeds]
         normalized = stages.take_over(InputVerdict(), vendors)
     else:
-        normalized = stages.normalize(InputVerdict(), given)
+        normalized = stages.normalize(InputVerdict(), vendor_feeds)
     compared = stages.compare(stages.merge(normalized), normalized)
     assert compared.merged.failure is None
     stages.write_feed(compared)
@@ -148,8 +148,10 @@ def test_a_state_has_every_column_of_each_winner_as_its_vendor_gave_it(
     whole = table_of_state(files)
     assert whole.schema.remove_metadata().equals(STATE_SCHEMA)
     state = whole
-    given = {name: rows_of(files, name) for name in ("v1", "v2", "v3")}
-    winners = [given[row["vendor_id"]][row["sku"]] for row in state.to_pylist()]
+    vendor_rows = {name: rows_of(files, name) for name in ("v1", "v2", "v3")}
+    winners = [
+        vendor_rows[row["vendor_id"]][row["sku"]] for row in state.to_pylist()
+    ]
     for name in CANONICAL_COLUMNS:
         if name not in ("price", "lead_time_days"):
             expected = [as_stored(name, row[name]) for row in winners]
@@ -158,7 +160,7 @@ def test_a_state_has_every_column_of_each_winner_as_its_vendor_gave_it(
         as_stored("lead_time_days", row["lead_time_days"]) for row in winners
     ]
     assert state["lead_time_days"].to_pylist() == [
-        7 if each is None else each for each in days
+        7 if day is None else day for day in days
     ]
     merged = list(
         csv.DictReader(
@@ -231,7 +233,7 @@ def changed(rows: list[dict[str, Any]], told: bytes = b"") -> bytes:
 
 
 def row(sku: str | None = "A", **cells: Any) -> dict[str, Any]:
-    made = {
+    values = {
         "sku": sku,
         "vendor_id": "v1",
         "quantity_available": 1,
@@ -241,7 +243,7 @@ def row(sku: str | None = "A", **cells: Any) -> dict[str, Any]:
         "updated_at": datetime(2026, 1, 1, tzinfo=UTC),
         "offered_at": REQUESTED_AT,
     }
-    return {**made, **times, "kept_at_0": False, **cells}
+    return {**values, **times, "kept_at_0": False, **cells}
 
 
 def test_a_state_of_another_writer_is_read() -> None:

@@ -165,28 +165,28 @@ def bad_row(column: str) -> str:
 def normalized(
     *rows: str, requested_at: datetime | None = None
 ) -> NormalizedVendor:
-    given = {} if requested_at is None else {"requested_at": requested_at}
+    options = {} if requested_at is None else {"requested_at": requested_at}
     return normalize_vendor(
-        CONFIG, CONFIG.vendors[0], feed(*rows, header=HEADER), **given
+        CONFIG, CONFIG.vendors[0], feed(*rows, header=HEADER), **options
     )
 
 
 def mutants(schema: pandera.DataFrameSchema) -> list[Any]:
     """Return the schema once without each of its rules."""
-    made = []
+    cases = []
     for name, column in schema.columns.items():
         for place, check in enumerate(column.checks):
             mutant = deepcopy(schema)
             del mutant.columns[name].checks[place]
-            made.append(
+            cases.append(
                 pytest.param(name, mutant, id=f"{name} without {check.name}")
             )
         if name in MISSING:
             mutant = deepcopy(schema)
             mutant.columns[name].properties["nullable"] = True
             mutant.columns[name].__dict__.update(nullable=True)
-            made.append(pytest.param(name, mutant, id=f"{name} nullable"))
-    return made
+            cases.append(pytest.param(name, mutant, id=f"{name} nullable"))
+    return cases
 
 
 @pytest.mark.parametrize("column", BAD_CELLS)
@@ -203,12 +203,15 @@ def test_without_a_rule_a_bad_row_gets_through(
     mutant: pandera.DataFrameSchema,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    kept = {name: c.nullable for name, c in mutant.columns.items()}
-    lost_null = kept[column] and not CANONICAL_SCHEMA.columns[column].nullable
+    nullable = {name: c.nullable for name, c in mutant.columns.items()}
+    lost_null = (
+        nullable[column] and not CANONICAL_SCHEMA.columns[column].nullable
+    )
     lost = {check.name for check in CANONICAL_SCHEMA.columns[column].checks} - {
         check.name for check in mutant.columns[column].checks
     }
-    rows, requested_at = [GOOD, bad_row(column)], None
+    rows = [GOOD, bad_row(column)]
+    requested_at = None
     if lost_null:
         cells = dict(zip(HEADER.split(","), GOOD.split(","), strict=True))
         rows = [GOOD, ",".join((cells | {column: MISSING[column]}).values())]
@@ -269,22 +272,22 @@ def feed_rows(*rows: Mapping[str, Any]) -> pa.Table:
 
 @pytest.mark.parametrize(("column", "value"), BREAKING)
 def test_the_merged_contract_refuses(column: str, value: Any) -> None:
-    made = feed_rows(
+    rows = feed_rows(
         FEED_ROW,
         {**FEED_ROW, "sku": "B"},
         {**FEED_ROW, "sku": "C", column: value},
     )
 
-    broken = broken_rules(made)
+    broken = broken_rules(rows)
 
     assert {rule.column for rule in broken} == {column}
     assert 2 in {row for rule in broken for row in rule.rows}
 
 
 def test_the_merged_contract_admits_what_it_should() -> None:
-    made = feed_rows(FEED_ROW, {**FEED_ROW, "sku": "B", "condition": None})
+    rows = feed_rows(FEED_ROW, {**FEED_ROW, "sku": "B", "condition": None})
 
-    assert broken_rules(made) == []
+    assert broken_rules(rows) == []
 
 
 # --- the gate itself ----------------------------------------------------------------------------
@@ -316,9 +319,9 @@ def test_what_is_refused_does_not_hang_on_what_was_doubted(
         condition=[None, "new", "old", "used"],
     )
 
-    found = rejected_cells(rows, np.array(suspect))
+    rejected = rejected_cells(rows, np.array(suspect))
 
-    assert {name: cells.tolist() for name, cells in found.items()} == {
+    assert {name: cells.tolist() for name, cells in rejected.items()} == {
         "quantity_available": [False, True, False, True],
         "cost": [False, False, True, False],
         "condition": [False, False, True, False],

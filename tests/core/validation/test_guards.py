@@ -139,7 +139,7 @@ def test_a_quarantine_counts_what_keeps_its_price_and_shows_the_new_one() -> (
     suspect = replace(
         figures(TWENTY), suspect_cents=np.array([0, 7] + [-1] * 18)
     )
-    (found,) = (
+    (quarantined,) = (
         result
         for result in judge_guards(
             guards(quarantine={}),
@@ -149,8 +149,11 @@ def test_a_quarantine_counts_what_keeps_its_price_and_shows_the_new_one() -> (
         )
         if result.guard == "quarantined"
     )
-    assert (found.count, found.of) == (2, 20)
-    assert [each["after"] for each in found.examples] == ["0.00", "0.07"]
+    assert (quarantined.count, quarantined.of) == (2, 20)
+    assert [example["after"] for example in quarantined.examples] == [
+        "0.00",
+        "0.07",
+    ]
 
 
 @pytest.mark.parametrize(
@@ -264,9 +267,9 @@ def test_a_share_is_told_with_four_places_half_up() -> None:
 
 
 def test_prices_and_limits_of_many_digits_are_compared_exactly() -> None:
-    many = "0." + "3" * 40
+    share = "0." + "3" * 40
     before = skus(20, Row(cents=99_999_999_999))
-    threshold = (1 - Decimal(many)) * 99_999_999_999
+    threshold = (1 - Decimal(share)) * 99_999_999_999
     after = {
         **before,
         **skus(5, Row(cents=int(threshold) + 1)),
@@ -274,7 +277,7 @@ def test_prices_and_limits_of_many_digits_are_compared_exactly() -> None:
     }
     (drop,) = (
         r
-        for r in judged(before, after, guards(price_drop_pct=many))
+        for r in judged(before, after, guards(price_drop_pct=share))
         if "drop" in r.guard
     )
     assert drop.count == 1
@@ -288,26 +291,26 @@ def test_products_are_compared_exactly_on_both_sides_of_what_64_bits_hold(
 ) -> None:
     above, below = factor.as_integer_ratio()
     edges = [
-        2**power // above + some
+        2**power // above + offset
         for power in (61, 62, 63, 64)
-        for some in (-1, 0, 1)
+        for offset in (-1, 0, 1)
     ]
     pairs = [
-        (old, old * above // below + some)
+        (old, old * above // below + offset)
         for old in edges
-        for some in (-1, 0, 1)
+        for offset in (-1, 0, 1)
     ]
     # One side alone may be what 64 bits do not hold.
     pairs += [(old, 1) for old in edges] + [
         (1, 2**power // below + 1) for power in (62, 63, 64)
     ]
-    for some in (pairs, *([pair] for pair in pairs)):
+    for batch in (pairs, *([pair] for pair in pairs)):
         old, new = (
-            np.array(each, np.int64) for each in zip(*some, strict=True)
+            np.array(column, np.int64) for column in zip(*batch, strict=True)
         )
         expected = [
             Fraction(after) < Fraction(before) * factor
-            for before, after in some
+            for before, after in batch
         ]
         assert falls_below(old, new, factor).tolist() == expected
 
@@ -333,10 +336,10 @@ _FEEDS = st.dictionaries(
 def test_the_guards_agree_with_a_plain_reading_of_their_rules(
     before: Feed, after: Feed, exempt: tuple[str, ...]
 ) -> None:
-    found = judge_guards(
+    results = judge_guards(
         guards(), compared(before, after), exempt=exempt, vendor_rows=()
     )
-    assert [result.as_dict() for result in found] == list(
+    assert [result.as_dict() for result in results] == list(
         expected(before, after, exempt)
     )
 
@@ -352,50 +355,8 @@ def expected(
     counted = [
         sku for sku in sorted(before) if before[sku].vendor not in exempt
     ]
-    both = [sku for sku in sorted(before) if sku in after]
-    stocked = [sku for sku in both if before[sku].quantity > 0]
-
-    def price(sku: str) -> dict[str, Any]:
-        was, now = (f"{feed[sku].cents / 100:.2f}" for feed in (before, after))
-        return {"sku": sku, "before": was, "after": now}
-
-    def result(
-        guard: str,
-        hits: list[dict[str, Any]],
-        of: int,
-        limit: str,
-        *,
-        least: int = 1,
-        **more: str,
-    ) -> dict[str, Any]:
-        share = Decimal(len(hits)) / of if of else Decimal(0)
-        value = share.quantize(Decimal("0.0001"), ROUND_HALF_UP)
-        return {
-            "guard": guard,
-            **more,
-            "tripped": len(hits) >= least
-            and Decimal(len(hits)) > Decimal(limit) * of,
-            "value": str(value),
-            "limit": limit,
-            "count": len(hits),
-            "of": of,
-            "examples": hits[:5],
-        }
-
-    def moved(low: str | None, high: str | None) -> list[dict[str, Any]]:
-        return [
-            price(sku)
-            for sku in both
-            if (
-                low is not None
-                and after[sku].cents < before[sku].cents * Decimal(low)
-            )
-            or (
-                high is not None
-                and after[sku].cents > before[sku].cents * Decimal(high)
-            )
-        ]
-
+    common = [sku for sku in sorted(before) if sku in after]
+    stocked = [sku for sku in common if before[sku].quantity > 0]
     gone = [
         {**price_of(before, sku), "after": None}
         for sku in counted
@@ -406,31 +367,70 @@ def expected(
         for sku in stocked
         if after[sku].quantity == 0
     ]
-    results = [result("skus_removed", gone, len(counted), "0.50")]
+    results = [expected_result("skus_removed", gone, len(counted), "0.50")]
     if len(stocked) >= 10:
-        results.append(result("out_of_stock", out, len(stocked), "0.50"))
-    results.append(
-        result("price_drop", moved("0.5", None), len(both), "0.01", least=5)
-    )
-    results.append(
-        result("price_rise", moved(None, "2"), len(both), "0.01", least=5)
-    )
-    if len(both) >= 10:
         results.append(
-            result(
-                "price_level", moved("0.80", None), len(both), "0.5", side="low"
-            )
+            expected_result("out_of_stock", out, len(stocked), "0.50")
         )
+    # A price's guard, the share of it that is too low, too high, and its limit.
+    moves = [
+        ("price_drop", "0.5", None, "0.01", {"least": 5}),
+        ("price_rise", None, "2", "0.01", {"least": 5}),
+    ]
+    if len(common) >= 10:
+        moves += [
+            ("price_level", "0.80", None, "0.5", {"side": "low"}),
+            ("price_level", None, "1.25", "0.5", {"side": "high"}),
+        ]
+    for guard, low, high, limit, options in moves:
+        hits = moved_prices(before, after, low, high)
         results.append(
-            result(
-                "price_level",
-                moved(None, "1.25"),
-                len(both),
-                "0.5",
-                side="high",
-            )
+            expected_result(guard, hits, len(common), limit, **options)
         )
     return results
+
+
+def expected_result(
+    guard: str,
+    hits: list[dict[str, Any]],
+    of: int,
+    limit: str,
+    *,
+    least: int = 1,
+    **details: str,
+) -> dict[str, Any]:
+    """Return the result of a guard that so many SKUs offend."""
+    share = Decimal(len(hits)) / of if of else Decimal(0)
+    value = share.quantize(Decimal("0.0001"), ROUND_HALF_UP)
+    return {
+        "guard": guard,
+        **details,
+        "tripped": len(hits) >= least
+        and Decimal(len(hits)) > Decimal(limit) * of,
+        "value": str(value),
+        "limit": limit,
+        "count": len(hits),
+        "of": of,
+        "examples": hits[:5],
+    }
+
+
+def moved_prices(
+    before: Feed, after: Feed, low: str | None, high: str | None
+) -> list[dict[str, Any]]:
+    """Return the prices under a share of the published one, or over it."""
+    moved = []
+    for sku in sorted(before):
+        if sku not in after:
+            continue
+        was = before[sku].cents
+        now = after[sku].cents
+        is_low = low is not None and now < was * Decimal(low)
+        is_high = high is not None and now > was * Decimal(high)
+        if is_low or is_high:
+            prices = {"before": f"{was / 100:.2f}", "after": f"{now / 100:.2f}"}
+            moved.append({"sku": sku, **prices})
+    return moved
 
 
 def price_of(feed: Feed, sku: str) -> dict[str, Any]:

@@ -18,7 +18,8 @@ from relay_core.validation.vendor_failures import (
 from support.builders import REQUESTED_AT, tenant_config, vendor_document
 
 LIMITS = Limits(feed_bytes=100, sku_map_bytes=10)
-HOUR, MOMENT = timedelta(hours=1), timedelta(microseconds=1)
+HOUR = timedelta(hours=1)
+MOMENT = timedelta(microseconds=1)
 WARN_ONLY = {"missing_required_vendor_policy": "warn_only"}
 LAST_GOOD_RUN = "the-published-run"
 
@@ -69,8 +70,8 @@ def judged(
 def codes(verdict: InputVerdict) -> tuple[list[str], list[str]]:
     """Return the codes of the faults, and of the warnings."""
     return tuple(
-        [each.error_code for each in told]
-        for told in (verdict.faults, verdict.warnings)
+        [failure.error_code for failure in failures]
+        for failures in (verdict.faults, verdict.warnings)
     )
 
 
@@ -88,8 +89,8 @@ def in_trouble(
     code: str, **changes: Any
 ) -> tuple[dict[str, Any], dict[str, VendorInput]]:
     """Return a vendor in this failure, and the uploads beside it of another that is in none."""
-    options, own = TROUBLES[code]
-    uploads = {"good": upload()} | ({} if own is None else {"bad": own})
+    options, data = TROUBLES[code]
+    uploads = {"good": upload()} | ({} if data is None else {"bad": data})
     return vendor_document("bad", **options, **changes), uploads
 
 
@@ -123,8 +124,10 @@ def test_of_an_optional_vendor_only_what_can_be_read_and_may_not_be_fails_the_ru
 ) -> None:
     vendor, uploads = in_trouble(code, required=False)
     verdict = judged(vendor, GOOD, uploads=uploads)
-    told = [code_of(code, required=False)]
-    assert codes(verdict) == (([], told) if code in ABSENT else (told, []))
+    expected_code = [code_of(code, required=False)]
+    assert codes(verdict) == (
+        ([], expected_code) if code in ABSENT else (expected_code, [])
+    )
 
 
 @pytest.mark.parametrize("code", ABSENT)
@@ -142,11 +145,12 @@ def test_a_stale_upload_is_not_judged_further() -> None:
 
 
 def test_the_run_s_code_is_the_gravest_and_every_trouble_is_told() -> None:
-    vendors, uploads = [], {}
+    vendors = []
+    uploads = {}
     for number, code in enumerate(reversed(TROUBLES)):
-        options, own = TROUBLES[code]
+        options, data = TROUBLES[code]
         vendors.append(vendor_document(f"v{number}", **options))
-        uploads |= {} if own is None else {f"v{number}": own}
+        uploads |= {} if data is None else {f"v{number}": data}
     verdict = judged(*vendors, uploads=uploads)
     assert codes(verdict)[0] == list(TROUBLES)
 
@@ -215,8 +219,8 @@ def test_the_last_good_feed_stands_in_with_its_age_in_whole_hours(
     assert (state.last_good_run_id, state.age_hours) == (LAST_GOOD_RUN, 5)
     (warning,) = verdict.warnings
     assert warning.error_code == "VENDOR_LAST_GOOD"
-    told = code_of(code, required=required)
-    for words in ("5 hours old", "the limit is 48 hours", f"{told}: "):
+    trouble_code = code_of(code, required=required)
+    for words in ("5 hours old", "the limit is 48 hours", f"{trouble_code}: "):
         assert words in warning.error_message
 
 
@@ -291,9 +295,8 @@ def test_an_upload_without_an_age_is_never_stale() -> None:
 def test_without_a_last_good_feed_a_required_vendor_fails_and_an_optional_one_is_left_out(
     code: str, ages: dict[str, timedelta]
 ) -> None:
-    hours = (
-        2 if code == "STALE_FEED" else 48
-    )  # the upload of three hours ago is too old, too
+    # The upload of three hours ago is too old, too.
+    hours = 2 if code == "STALE_FEED" else 48
     vendor, uploads = last_good(code, hours=hours)
     assert codes(judged(vendor, GOOD, uploads=uploads, ages=ages)) == (
         [code],
@@ -302,8 +305,12 @@ def test_without_a_last_good_feed_a_required_vendor_fails_and_an_optional_one_is
     vendor, uploads = last_good(code, hours=hours, required=False)
     verdict = judged(vendor, GOOD, uploads=uploads, ages=ages)
     assert verdict.states["bad"].status is VendorStatus.LEFT_OUT
-    told = code_of(code, required=False)
+    trouble_code = code_of(code, required=False)
     assert codes(verdict) == (
         [],
-        [told if told.startswith("OPTIONAL") else "VENDOR_LEFT_OUT"],
+        [
+            trouble_code
+            if trouble_code.startswith("OPTIONAL")
+            else "VENDOR_LEFT_OUT"
+        ],
     )

@@ -51,26 +51,30 @@ def a_run_is_deleted_in_the_ui(relay: Installation) -> str:
 @scenario("17", seconds=60)
 def runs_are_reexecuted_in_the_ui(relay: Installation) -> str:
     """Re-execute whole and from failure in the UI: each a new run of its own; no lock is left."""
-    good, bare = relay.new_tenant("again"), relay.new_tenant("bare")
+    good = relay.new_tenant("again")
+    bare = relay.new_tenant("bare")
     for vendor in sample_tenant.VENDORS:
         relay.aws.objects.delete(f"tenants/{bare}/inbound/{vendor}/feed.csv")
-    done, failed = relay.post(good), relay.post(bare)
-    assert relay.wait_final(done).status == "SUCCEEDED"
+    whole_run_id = relay.post(good)
+    failed = relay.post(bare)
+    assert relay.wait_final(whole_run_id).status == "SUCCEEDED"
     assert relay.wait_final(failed).error_code == "REQUIRED_VENDOR_MISSING"
     for vendor, feed in sample_tenant.feeds().items():
         relay.upload(bare, vendor, feed)
     everything_settled(relay)
     whole = relay.dagster.reexecute(
-        str(relay.record(done).dagster_run_id), from_failure=False
+        str(relay.record(whole_run_id).dagster_run_id), from_failure=False
     )
-    rest = relay.dagster.reexecute(
+    failed_part = relay.dagster.reexecute(
         str(relay.record(failed).dagster_run_id), from_failure=True
     )
-    for dagster_run_id in (whole, rest):
+    for dagster_run_id in (whole, failed_part):
         record = relay.wait_final(dagster_run_id)
-        told = (record.status, record.attempt, record.trigger)
-        assert told == ("SUCCEEDED", 1, "dagster"), brief(record)
-    assert relay.record(done).attempt == relay.record(failed).attempt == 1
+        outcome = (record.status, record.attempt, record.trigger)
+        assert outcome == ("SUCCEEDED", 1, "dagster"), brief(record)
+    assert (
+        relay.record(whole_run_id).attempt == relay.record(failed).attempt == 1
+    )
     everything_settled(relay)
     return "two new runs, each SUCCEEDED under its own run_id"
 

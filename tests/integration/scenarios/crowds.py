@@ -75,18 +75,16 @@ def thirty_tenants_at_once_one_poisoned(relay: Installation) -> str:
 @scenario("21", seconds=200, crowd=True)
 def ten_jobs_wait_for_one_busy_tenant(relay: Installation) -> str:
     """Ten jobs straight to the queue for one busy tenant: others run meanwhile; then each runs."""
-    tenant, others = (
-        relay.new_tenant("narrow"),
-        [relay.new_tenant("wide") for _ in range(3)],
-    )
+    tenant = relay.new_tenant("narrow")
+    other_tenants = [relay.new_tenant("wide") for _ in range(3)]
     work = relay.slow_work(tenant)
     first = relay.post(tenant)
     work.wait_for_hits(1, RUN_SECONDS)
     jobs = [Job(str(uuid.uuid4()), tenant, None, None) for _ in range(JOBS)]
     for job in jobs:
         relay.send(job)
-    for other in [relay.post(each) for each in others]:
-        assert relay.wait_final(other).status == "SUCCEEDED"
+    for other_run_id in [relay.post(tenant_id) for tenant_id in other_tenants]:
+        assert relay.wait_final(other_run_id).status == "SUCCEEDED"
     records = [relay.aws.runs.get(job.run_id) for job in jobs]
     early = [
         brief(record)

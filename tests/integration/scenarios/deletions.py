@@ -23,10 +23,11 @@ REMOVED_WITHIN = 120 + LEASE.total_seconds()
 @scenario("35", seconds=70)
 def a_tenant_is_deleted_while_its_run_works(relay: Installation) -> str:
     """Its run ends CANCELLED, its jobs go to the DLQ, and then nothing of it is left."""
-    tenant, other = relay.new_tenant("goes"), relay.new_tenant("stays")
+    tenant = relay.new_tenant("goes")
+    other_tenant = relay.new_tenant("stays")
     relay.wait_final(relay.post(tenant))
-    kept = relay.post(other)
-    relay.wait_final(kept)
+    other_run_id = relay.post(other_tenant)
+    relay.wait_final(other_run_id)
     work = relay.hold_work(tenant)
     run_id = relay.post(tenant)
     dagster_run_id = str(relay.wait_running(run_id).dagster_run_id)
@@ -44,7 +45,7 @@ def a_tenant_is_deleted_while_its_run_works(relay: Installation) -> str:
     assert relay.wait_final(run_id).status is RunStatus.CANCELLED
     removed(relay, tenant, {run_id, dagster_run_id})
     everything_settled(relay)
-    assert relay.shown(kept)["status"] == RunStatus.SUCCEEDED
+    assert relay.shown(other_run_id)["status"] == RunStatus.SUCCEEDED
     return "the run CANCELLED, the job a dead letter until the end; nothing is left"
 
 
@@ -96,20 +97,20 @@ def removed(relay: Installation, tenant: str, run_ids: set[str]) -> None:
         within=REMOVED_WITHIN,
     )
     settings = relay.aws.settings
-    known = (
+    allowed = (
         f"{settings.audit_table}/",
         f"{settings.tenants_table}/DELETION#{tenant}",
     )
 
     def left() -> list[str]:
-        kept = {
+        contents = {
             **kept_by_aws(relay.aws),
             **kept_by_dagster(relay.stack.dagster_home),
         }
         return [
             place
-            for place in naming(kept, {tenant, *run_ids})
-            if not place.startswith(known)
+            for place in naming(contents, {tenant, *run_ids})
+            if not place.startswith(allowed)
         ]
 
     # A message that was in flight goes when it is received, a sensor's state with its next tick.

@@ -25,10 +25,10 @@ def the_run_process_is_told_to_end(relay: Installation) -> str:
     run_id = relay.post(tenant)
     work.wait_for_hits(1, RUN_SECONDS)
     relay.signal_run(run_id, signal.SIGTERM)
-    told = time.monotonic()
+    told_at = time.monotonic()
     work.discard()
     record = relay.wait_final(run_id, within=60)
-    took = time.monotonic() - told
+    took = time.monotonic() - told_at
     assert (record.status, record.attempt) == ("SUCCEEDED", 2), brief(record)
     everything_settled(relay)
     return f"SUCCEEDED, attempt 2, {took:.0f} s after the signal"

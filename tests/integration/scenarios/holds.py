@@ -55,13 +55,13 @@ def a_run_comes_in_while_a_hold_is_released(relay: Installation) -> str:
     record = held(relay, relay.post(tenant))
     writing = moving(relay, tenant, RunStatus.SUCCEEDED)
     with ThreadPoolExecutor(1) as pool:
-        asked = pool.submit(release, relay, record)
+        release_call = pool.submit(release, relay, record)
         writing.wait_for_hits(1)
         newer = relay.post(tenant)
         writing.release()
-        answer = asked.result(timeout=60)
-    told = (answer.status_code, answer.json()["error_code"])
-    assert told == (409, "TENANT_ALREADY_RUNNING"), answer.text
+        answer = release_call.result(timeout=60)
+    refusal = (answer.status_code, answer.json()["error_code"])
+    assert refusal == (409, "TENANT_ALREADY_RUNNING"), answer.text
     held(relay, newer)
     given_up = relay.record(record.run_id)
     assert (given_up.status, given_up.error_code) == (
@@ -91,7 +91,7 @@ def the_api_dies_while_it_releases(relay: Installation) -> str:
     ):
         writing = moving(relay, tenant, RunStatus.SUCCEEDED, action)
         with ThreadPoolExecutor(1) as pool:
-            asked = pool.submit(release, relay, record)
+            release_call = pool.submit(release, relay, record)
             writing.wait_for_hits(1)
             if is_written:  # the request is forwarded after it was struck
                 wait_for(
@@ -100,7 +100,7 @@ def the_api_dies_while_it_releases(relay: Installation) -> str:
                     within=30,
                 )
             relay.kill(API)
-            assert asked.exception(timeout=30) is not None, (
+            assert release_call.exception(timeout=30) is not None, (
                 "it cannot have been answered"
             )
         writing.discard()

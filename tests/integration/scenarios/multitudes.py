@@ -83,12 +83,14 @@ def a_host_dies_while_very_many_wait(relay: Installation) -> str:
 @scenario("26", seconds=110)
 def a_stray_lies_among_300_dead_letters(relay: Installation) -> str:
     """300 letters lie in the DLQ and a live run's message: all are listed, the run SUCCEEDED."""
-    queue, tenant = relay.aws.queue, relay.new_tenant("stray")
+    queue = relay.aws.queue
+    tenant = relay.new_tenant("stray")
     for number in range(LETTERS):
-        cause, run_id = "invalid_job: the body is not JSON", str(uuid.uuid4())
+        cause = "invalid_job: the body is not JSON"
+        run_id = str(uuid.uuid4())
         queue.send_dead(f"no job {number}", cause=cause, run_id=run_id)
-    wanted = NewRun(run_id=str(uuid.uuid4()), tenant_id=tenant)
-    record = relay.aws.ledger.reserve(wanted).record
+    new_run = NewRun(run_id=str(uuid.uuid4()), tenant_id=tenant)
+    record = relay.aws.ledger.reserve(new_run).record
     # As SQS itself does it, without a cause; a message of tomorrow does not count as lost before.
     letter = relay.aws.clients.sqs.send_message(
         QueueUrl=queue.dlq_url, MessageBody=record.job.body()
@@ -104,7 +106,7 @@ def a_stray_lies_among_300_dead_letters(relay: Installation) -> str:
 
     def all_are_listed() -> bool:
         return (
-            len({each.run_id for each in DeadLetters(relay.aws).all()})
+            len({letter.run_id for letter in DeadLetters(relay.aws).all()})
             == LETTERS
         )
 
@@ -140,8 +142,8 @@ def runs_meet_their_limits_beside_a_well_one(relay: Installation) -> str:
             relay.wait_final(run_id, within=2 * RUN_SECONDS) for run_id in runs
         ]
     held.discard()
-    told = [(end.status, end.error_code, end.attempt) for end in ends]
-    assert told == [
+    outcomes = [(end.status, end.error_code, end.attempt) for end in ends]
+    assert outcomes == [
         ("FAILED", "RUN_TIMEOUT", 1),
         ("FAILED", "feed_too_large", 1),
         ("SUCCEEDED", None, 1),
@@ -153,7 +155,8 @@ def runs_meet_their_limits_beside_a_well_one(relay: Installation) -> str:
 @contextlib.contextmanager
 def _queued_runs(relay: Installation, count: int) -> Iterator[None]:
     """Keep so many runs in the table whose messages are on their way for a day."""
-    looks, now = relay.aws.ledger.schedule, utc_now()
+    looks = relay.aws.ledger.schedule
+    now = utc_now()
     runs = [
         RunRecord(
             run_id=str(uuid.uuid4()),
@@ -170,14 +173,14 @@ def _queued_runs(relay: Installation, count: int) -> Iterator[None]:
         yield
     finally:
         for start in range(0, count, 25):
-            some = runs[start : start + 25]
+            batch = runs[start : start + 25]
             keys = [
                 {
                     "DeleteRequest": {
                         "Key": {"pk": {"S": Kind.RUN.key(run.run_id)}}
                     }
                 }
-                for run in some
+                for run in batch
             ]
             table = relay.aws.settings.runs_table
             relay.aws.clients.dynamodb.batch_write_item(

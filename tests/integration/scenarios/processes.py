@@ -143,9 +143,12 @@ def all_of_dagster_dies(relay: Installation) -> str:
     relay.start(*DAGSTER)
     record = relay.wait_final(run_id)
     assert (record.status, record.attempt) == ("SUCCEEDED", 2), brief(record)
-    for other in meanwhile:
-        ended = relay.wait_final(other)
-        assert (ended.status, ended.attempt) == ("SUCCEEDED", 1), brief(ended)
+    for waiting_id in meanwhile:
+        final_record = relay.wait_final(waiting_id)
+        assert (final_record.status, final_record.attempt) == (
+            "SUCCEEDED",
+            1,
+        ), brief(final_record)
     everything_settled(relay)
     return "SUCCEEDED, attempt 2; the two posted meanwhile SUCCEEDED, attempt 1"
 
@@ -180,10 +183,8 @@ def an_orphan_wakes_up(relay: Installation) -> str:
     work = relay.hold_work(tenant)
     run_id = relay.post(tenant)
     work.wait_for_hits(1, RUN_SECONDS)
-    orphan, sleeper = (
-        relay.record(run_id).dagster_run_id,
-        relay.signal_run(run_id, signal.SIGSTOP),
-    )
+    orphan = relay.record(run_id).dagster_run_id
+    sleeper = relay.signal_run(run_id, signal.SIGSTOP)
     assert orphan is not None
     try:
         relay.wait_running(run_id, attempt=2)
@@ -213,8 +214,8 @@ def the_warm_process_dies_under_runs(relay: Installation) -> str:
     for work in works:
         work.release()
     runs.append(relay.post(tenants[2]))
-    ended = [relay.wait_final(run_id) for run_id in runs]
-    outcomes = [(record.status, record.attempt) for record in ended]
+    records = [relay.wait_final(run_id) for run_id in runs]
+    outcomes = [(record.status, record.attempt) for record in records]
     assert outcomes == [("SUCCEEDED", 1), ("SUCCEEDED", 2), ("SUCCEEDED", 1)]
     assert relay.warm_process() != warm
     everything_settled(relay)

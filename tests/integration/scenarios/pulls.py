@@ -25,14 +25,15 @@ def daemon_and_transfer_die_in_a_pull(relay: Installation) -> str:
     """Daemon and code server die in a pull, S3 is away at the end of the next: one whole upload."""
     tenant = relay.new_tenant("pulled")
     vendor, feed = next(iter(feeds().items()))
-    begun, over = threading.Event(), threading.Event()
+    pull_started = threading.Event()
+    over = threading.Event()
 
     def half(connection: socket.socket, _: Received) -> None:
         head = (
             f"HTTP/1.1 200 OK\r\ncontent-length: {len(feed)}\r\n\r\n".encode()
         )
         connection.sendall(head + feed[: len(feed) // 2])
-        begun.set()
+        pull_started.set()
         over.wait(300)
 
     with file_server(half) as server:
@@ -40,17 +41,13 @@ def daemon_and_transfer_die_in_a_pull(relay: Installation) -> str:
         document["vendors"][0]["inbound"]["pull"] = {"url": server.url()}
         answer = relay.http.put(f"/v1/tenants/{tenant}/config", json=document)
         assert answer.status_code == 200, answer.text
-        assert begun.wait(90), "nothing was pulled within 90 s"
+        assert pull_started.wait(90), "nothing was pulled within 90 s"
         relay.kill(DAEMON, CODE)
         over.set()
         server.answers["/feed.csv"] = file(feed)
         relay.start(CODE, DAEMON)
-        # The death counts as a failure of the pull, which would wait for its next turn.
-        wait_for(
-            "the death is counted",
-            lambda: _pull_of(relay, tenant)["failures"] == 1,
-            within=LEASE.total_seconds() + 60,
-        )
+        _wait_for_the_death(relay, tenant)
+        assert _pull_of(relay, tenant)["failures"] == 1
         away = relay.proxy.add(
             Action.FAIL, "s3", "CopyObject", containing=f"/tenants/{tenant}/"
         )
@@ -58,22 +55,28 @@ def daemon_and_transfer_die_in_a_pull(relay: Installation) -> str:
         assert relay.http.post(path).status_code == 202
         away.wait_for_hits(1, 60)
         away.release()
-        standing = wait_for(
+        wait_for(
             "the file is pulled",
-            lambda: (
-                _pull_of(relay, tenant)
-                if _pull_of(relay, tenant)["last_success_at"]
-                else None
-            ),
+            lambda: _pull_of(relay, tenant)["last_success_at"],
             within=LEASE.total_seconds() + 60,
         )
+        pull = _pull_of(relay, tenant)
     prefix = f"tenants/{tenant}/inbound/{vendor}/pulled/"
     (upload,) = relay.aws.objects.list_objects(prefix)
     assert relay.aws.objects.read(upload.key) == feed
     assert relay.aws.objects.list_objects(f"published/{tenant}/pulls/") == []
-    assert (standing["failures"], standing["last_error"]) == (0, None)
+    assert (pull["failures"], pull["last_error"]) == (0, None)
     everything_settled(relay)
     return f"one upload, {upload.size:,} bytes, whole; nothing is left where files are staged"
+
+
+def _wait_for_the_death(relay: Installation, tenant: str) -> None:
+    """Wait until a death counts as a failure of the pull, which would wait for its next turn."""
+    wait_for(
+        "the death is counted",
+        lambda: _pull_of(relay, tenant)["last_error"],
+        within=LEASE.total_seconds() + 60,
+    )
 
 
 @scenario("39", seconds=200)
@@ -102,14 +105,9 @@ def daemon_dies_between_deltas_of_an_hour(relay: Installation) -> str:
             within=90,
         )
         relay.kill(DAEMON, CODE)
-        some = len(objects.list_objects(prefix))
+        file_count = len(objects.list_objects(prefix))
         relay.start(CODE, DAEMON)
-        # The death counts as a failure of the pull, which would wait for its next turn.
-        wait_for(
-            "the death is counted",
-            lambda: _pull_of(relay, tenant)["last_error"],
-            within=LEASE.total_seconds() + 60,
-        )
+        _wait_for_the_death(relay, tenant)
         path = f"/v1/tenants/{tenant}/vendors/{vendor}/pull"
         assert relay.http.post(path).status_code == 202
         files = wait_for(
@@ -129,7 +127,7 @@ def daemon_dies_between_deltas_of_an_hour(relay: Installation) -> str:
     ]
     assert objects.list_objects(f"published/{tenant}/pulls/") == []
     everything_settled(relay)
-    return f"{some} of {count + 1} files before the death, all once and in order after it"
+    return f"{file_count} of {count + 1} files before the death, all once and in order after it"
 
 
 def _pull_series(relay: Installation, tenant: str, server: SftpServer) -> None:
@@ -153,5 +151,7 @@ def _pull_series(relay: Installation, tenant: str, server: SftpServer) -> None:
 
 def _pull_of(relay: Installation, tenant: str) -> dict[str, object]:
     vendors = relay.http.get(f"/v1/tenants/{tenant}/status").json()["vendors"]
-    (pull,) = (each["pull"] for each in vendors if each["pull"] is not None)
+    (pull,) = (
+        vendor["pull"] for vendor in vendors if vendor["pull"] is not None
+    )
     return dict(pull)

@@ -78,10 +78,8 @@ def a_sensor_evaluation_dies_after_a_receive(relay: Installation) -> str:
 def receiving_fails_for_a_minute(relay: Installation) -> str:
     """SQS answers receives with 500 for a minute: logged, counted, and it goes on by itself."""
     tenant = relay.new_tenant("outage")
-    told, counted = (
-        len(relay.events("queue_receive_error")),
-        _worker_errors(relay),
-    )
+    error_count = len(relay.events("queue_receive_error"))
+    counted = _worker_errors(relay)
     started = time.monotonic()
     outage = relay.proxy.add(
         Action.FAIL, "sqs", "ReceiveMessage", containing="relay-inventory-jobs"
@@ -96,26 +94,28 @@ def receiving_fails_for_a_minute(relay: Installation) -> str:
     )
     assert relay.record(run_id).attempt == 0, "received in spite of the outage"
     outage.release()
-    ended = time.monotonic()
+    outage_end = time.monotonic()
     record = relay.wait_final(run_id)
-    took = time.monotonic() - ended
+    took = time.monotonic() - outage_end
     assert (record.status, record.attempt) == ("SUCCEEDED", 1), brief(record)
-    told = len(relay.events("queue_receive_error")) - told
+    error_count = len(relay.events("queue_receive_error")) - error_count
     counted = _worker_errors(relay) - counted
-    assert told >= 2, f"queue_receive_error was logged {told} times"
-    assert counted >= told - 1, f"WorkerError counted {counted}, logged {told}"
+    assert error_count >= 2, (
+        f"queue_receive_error was logged {error_count} times"
+    )
+    assert counted >= error_count - 1, (
+        f"WorkerError counted {counted}, logged {error_count}"
+    )
     everything_settled(relay)
-    return f"{told} queue_receive_error; SUCCEEDED {took:.0f} s after the outage, attempt 1"
+    return f"{error_count} queue_receive_error; SUCCEEDED {took:.0f} s after the outage, attempt 1"
 
 
 @scenario("15", seconds=40)
 def what_is_no_job_goes_to_the_dead_letters(relay: Installation) -> str:
     """Bodies that are no job, and another job under a known run_id: DLQ; nobody is held up."""
-    counted, sqs, queue = (
-        _worker_errors(relay),
-        relay.aws.clients.sqs,
-        relay.aws.queue,
-    )
+    counted = _worker_errors(relay)
+    sqs = relay.aws.clients.sqs
+    queue = relay.aws.queue
     bodies = ["not a job", json.dumps({"run_id": str(uuid.uuid4())}), "[1, 2]"]
     for body in bodies:
         sqs.send_message(QueueUrl=queue.url, MessageBody=body)
@@ -201,9 +201,9 @@ def two_processes_race_for_one_attempt(relay: Installation) -> str:
         assert rival.stdout.readline() == "ready\n"
         run_id = relay.post(tenant)
         claims.wait_for_hits(1, RUN_SECONDS)
-        own = relay.dagster.runs(run_id)[0]
+        dagster_run = relay.dagster.runs(run_id)[0]
         rival.stdin.write(
-            json.dumps({name: own.tags[name] for name in TAGS}) + "\n"
+            json.dumps({name: dagster_run.tags[name] for name in TAGS}) + "\n"
         )
         rival.stdin.flush()
         claims.wait_for_hits(2)

@@ -34,10 +34,10 @@ def the_api_dies_between_record_and_send(relay: Installation) -> str:
         Action.HOLD, "sqs", "SendMessage", containing=tenant
     )
     with ThreadPoolExecutor(1) as pool:
-        asked = pool.submit(relay.ask, tenant)
+        request = pool.submit(relay.ask, tenant)
         sending.wait_for_hits(1)
         relay.kill(API)
-        assert asked.exception(timeout=30) is not None, (
+        assert request.exception(timeout=30) is not None, (
             "the request cannot have been answered"
         )
     sending.discard()
@@ -66,10 +66,10 @@ def the_api_dies_between_send_and_note(relay: Installation) -> str:
         containing=(tenant, '"message_id"'),
     )
     with ThreadPoolExecutor(1) as pool:
-        asked = pool.submit(relay.ask, tenant)
+        request = pool.submit(relay.ask, tenant)
         noting.wait_for_hits(1)
         relay.kill(API)
-        assert asked.exception(timeout=30) is not None, (
+        assert request.exception(timeout=30) is not None, (
             "the request cannot have been answered"
         )
     noting.discard()
@@ -148,7 +148,8 @@ def cancel_before_dispatch_while_running_and_at_the_end(
     relay: Installation,
 ) -> str:
     """Cancel before dispatch, while it publishes, at the end: CANCELLED; CANCELLED; 409."""
-    early, busy = relay.new_tenant("early"), relay.new_tenant("busy")
+    early = relay.new_tenant("early")
+    busy = relay.new_tenant("busy")
     received = relay.proxy.add(
         Action.HOLD_ANSWER,
         "sqs",
@@ -167,9 +168,9 @@ def cancel_before_dispatch_while_running_and_at_the_end(
     )
     running = relay.post(busy)
     publishing.wait_for_hits(1, RUN_SECONDS)
-    code, shown = _cancel(relay, running)
-    assert code == 202, shown
-    assert shown["cancel_requested_at"], shown
+    code, refusal = _cancel(relay, running)
+    assert code == 202, refusal
+    assert refusal["cancel_requested_at"], refusal
     publishing.release()
     record = relay.wait_final(running)
     assert record.status == "CANCELLED", brief(record)

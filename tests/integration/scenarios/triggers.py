@@ -68,8 +68,8 @@ def two_daemons_look_at_one_schedule(relay: Installation) -> str:
             )
             for tenant in tenants
         ]
-        ended = [relay.wait_final(run.run_id) for (run,) in started]
-    assert [(one.status, one.trigger) for one in ended] == [
+        records = [relay.wait_final(run.run_id) for (run,) in started]
+    assert [(record.status, record.trigger) for record in records] == [
         ("SUCCEEDED", Trigger.SCHEDULE)
     ] * TENANTS
     everything_settled(relay)

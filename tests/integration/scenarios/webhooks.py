@@ -18,11 +18,12 @@ from support.receivers import answering, receiving, waiting
 @scenario("34", seconds=120)
 def api_and_sender_die_as_a_run_ends(relay: Installation) -> str:
     """API dead as a run ends, sender killed in its call: one webhook id arrives, twice, whole."""
-    tenant, over = relay.new_tenant("told"), threading.Event()
+    tenant = relay.new_tenant("told")
+    over = threading.Event()
     with receiving(waiting(over)) as receiver:
         place = f"/v1/tenants/{tenant}/webhooks"
         order = {"url": receiver.url, "events": ["run.succeeded"]}
-        made = relay.http.post(place, json=order).json()
+        webhook = relay.http.post(place, json=order).json()
         work = relay.hold_work(tenant)
         run_id = relay.post(tenant)
         work.wait_for_hits(1, RUN_SECONDS)
@@ -42,20 +43,23 @@ def api_and_sender_die_as_a_run_ends(relay: Installation) -> str:
         tries = wait_for(
             "the delivery is over",
             lambda: relay.http.get(
-                f"{place}/{made['webhook_id']}/deliveries"
+                f"{place}/{webhook['webhook_id']}/deliveries"
             ).json()["deliveries"],
             within=60,
         )
         everything_settled(relay)
-    assert {each.headers["webhook-id"] for each in requests} == {
+    assert {request.headers["webhook-id"] for request in requests} == {
         tries[0]["delivery_id"]
     }
-    assert [(each["attempt"], each["status_code"]) for each in tries] == [
-        (1, 204)
-    ], tries
+    assert [
+        (delivery_try["attempt"], delivery_try["status_code"])
+        for delivery_try in tries
+    ] == [(1, 204)], tries
     for request in requests:
-        told = Webhook(made["secret"]).verify(request.body, request.headers)
-        assert (told["type"], told["data"]["run_id"]) == (
+        payload = Webhook(webhook["secret"]).verify(
+            request.body, request.headers
+        )
+        assert (payload["type"], payload["data"]["run_id"]) == (
             "run.succeeded",
             run_id,
         )

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from integration.fault_rules import Action
+from collections.abc import Mapping
+
+from integration.fault_rules import Action, Rule
 from integration.installation import (
     MAX_ATTEMPTS,
     RUN_SECONDS,
@@ -38,20 +40,17 @@ def s3_throttles_twice(relay: Installation) -> str:
     return "SUCCEEDED, attempt 1"
 
 
-@scenario("12", seconds=70)
-def services_fail_for_a_while(relay: Installation) -> str:
-    """DynamoDB throttles twice, S3 fails through one attempt, hangs, hangs up: all SUCCEEDED."""
-    tenants = {
-        word: relay.new_tenant(word)
-        for word in ("ddb", "fails", "hangs", "drops")
-    }
+def _failing_services(
+    relay: Installation, tenants: Mapping[str, str]
+) -> list[Rule]:
+    """Have the proxy fail calls for each of the tenants in its own way."""
 
     def on(word: str) -> str:
         return f"/tenants/{tenants[word]}/"
 
     add = relay.proxy.add
     writes = ("UpdateItem", "TransactWriteItems")
-    rules = [
+    return [
         add(
             Action.THROTTLE,
             "dynamodb",
@@ -59,7 +58,7 @@ def services_fail_for_a_while(relay: Installation) -> str:
             containing=(tenants["ddb"], "RUNNING"),
             times=2,
         ),
-        # of one vendor: copies go side by side, and would share the failures out among them
+        # Of one vendor: copies go side by side, and would share the failures out among them.
         add(
             Action.FAIL,
             "s3",
@@ -82,6 +81,17 @@ def services_fail_for_a_while(relay: Installation) -> str:
             times=2,
         ),
     ]
+
+
+@scenario("12", seconds=70)
+def services_fail_for_a_while(relay: Installation) -> str:
+    """DynamoDB throttles twice, S3 fails through one attempt, hangs, hangs up: all SUCCEEDED."""
+    tenants = {
+        word: relay.new_tenant(word)
+        for word in ("ddb", "fails", "hangs", "drops")
+    }
+
+    rules = _failing_services(relay, tenants)
     runs = {word: relay.post(tenant) for word, tenant in tenants.items()}
     attempts = {}
     for word, run_id in runs.items():
@@ -97,21 +107,22 @@ def services_fail_for_a_while(relay: Installation) -> str:
 @scenario("13", seconds=120)
 def s3_throttles_one_tenant_for_ever(relay: Installation) -> str:
     """S3 throttles one tenant for ever: three attempts, POISON_JOB, DLQ; other tenants unharmed."""
-    poor, rich = (
-        relay.new_tenant("poor"),
-        [relay.new_tenant("rich") for _ in range(3)],
-    )
+    poor = relay.new_tenant("poor")
+    rich = [relay.new_tenant("rich") for _ in range(3)]
     throttle = relay.proxy.add(
         Action.THROTTLE, "s3", containing=f"tenants/{poor}/"
     )
     run_id = relay.post(poor)
-    others = [relay.post(tenant) for tenant in rich]
-    for other in others:
-        ended = relay.wait_final(other)
-        assert (ended.status, ended.attempt) == ("SUCCEEDED", 1), brief(ended)
+    other_runs = [relay.post(tenant) for tenant in rich]
+    for rich_run_id in other_runs:
+        final_record = relay.wait_final(rich_run_id)
+        assert (final_record.status, final_record.attempt) == (
+            "SUCCEEDED",
+            1,
+        ), brief(final_record)
     record = relay.wait_final(run_id, within=2 * RUN_SECONDS)
-    told = (record.status, record.error_code, record.attempt)
-    assert told == ("FAILED", "POISON_JOB", MAX_ATTEMPTS), brief(record)
+    outcome = (record.status, record.error_code, record.attempt)
+    assert outcome == ("FAILED", "POISON_JOB", MAX_ATTEMPTS), brief(record)
     assert relay.aws.runs.lock(poor).active_run_id is None
     letters = wait_for(
         "the message is in the DLQ", relay.dead_letters, within=60

@@ -29,8 +29,8 @@ def roles(page: Element) -> dict[str, str]:
 
 
 def parser(visitor: Visitor) -> dict[str, Any]:
-    found: dict[str, Any] = stored(visitor)[1]["vendors"][0]["parser"]
-    return found
+    stored_parser: dict[str, Any] = stored(visitor)[1]["vendors"][0]["parser"]
+    return stored_parser
 
 
 def test_each_column_of_the_file_has_five_values_and_what_it_is(
@@ -60,9 +60,9 @@ def test_columns_are_chosen_checked_and_saved_with_the_proposed_format(
     page = send(visitor, SLUG, **choice)
     assert any("Separator" in line[0] for line in lines(page))
     assert save(visitor, SLUG, page) == f"{HOME}/vendors/vendor_1?saved=2"
-    read = parser(visitor)
-    assert read["delimiter"] == ";"
-    assert read["column_map"] == {
+    saved_parser = parser(visitor)
+    assert saved_parser["delimiter"] == ";"
+    assert saved_parser["column_map"] == {
         "sku": "Artikel",
         "quantity_available": "Bestand",
         "price": "EK",

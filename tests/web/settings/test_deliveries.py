@@ -105,8 +105,8 @@ def test_the_first_rows_of_a_file_are_read(
     key = f"published/acme/r.shop.{suffix}"
     world.platform.objects.put(key, data)
     file = PublishedFile("shop", key, "", None)
-    found = first_rows(world.platform.objects, file.key, file.suffix)
-    assert found == FirstRows(["sku", "t"], rows)
+    rows_read = first_rows(world.platform.objects, file.key, file.suffix)
+    assert rows_read == FirstRows(["sku", "t"], rows)
 
 
 def test_a_file_without_text_or_that_is_gone_shows_none(

@@ -99,9 +99,9 @@ def test_a_key_is_shown_once_and_deleted(owner: Visitor) -> None:
     client = owner.world.with_key(key)
     assert client.get("/v1/tenants/acme").status_code == 200
     keys = client.get("/v1/tenants/acme/api-keys").json()["api_keys"]
-    (made,) = (entry for entry in keys if entry["name"] == "Ben")
-    assert made["scopes"] == ["read"]
-    post(owner, "people", f"people/keys/{made['key_id']}/delete")
+    (new_key,) = (entry for entry in keys if entry["name"] == "Ben")
+    assert new_key["scopes"] == ["read"]
+    post(owner, "people", f"people/keys/{new_key['key_id']}/delete")
     assert client.get("/v1/tenants/acme").status_code == 401
 
 

@@ -33,14 +33,14 @@ EXAMPLES = re.findall(r"```yaml\n(.*?)```", DOCS["docs/CONFIG.md"], re.DOTALL)
 
 
 def test_every_option_of_the_config_is_on_a_page_or_has_a_reason() -> None:
-    shown: set[str] = set()
+    names_on_pages: set[str] = set()
     for page in PAGES.values():
         for group in page.groups:
             names = [option.name for option in group.options]
-            shown.update(group.path[:1] or names)  # type: ignore[arg-type]
+            names_on_pages.update(group.path[:1] or names)  # type: ignore[arg-type]
     names = {option.name for option in options_of("TenantConfig")}
-    assert sorted(names - shown - {*WITHOUT_PAGE}) == []
-    assert sorted({*WITHOUT_PAGE} & shown) == []
+    assert sorted(names - names_on_pages - {*WITHOUT_PAGE}) == []
+    assert sorted({*WITHOUT_PAGE} & names_on_pages) == []
 
 
 def test_every_option_has_words() -> None:
@@ -83,8 +83,8 @@ def test_a_form_of_all_options_makes_the_config_from_nothing(
     effective = load_config(document).to_document()
     form = QueryParams(list(section_texts("", "TenantConfig", effective)))
     options = options_of("TenantConfig")
-    read = read_section(form, "", options, {}, {})
-    assert load_config(read) == load_config(document)
+    settings = read_section(form, "", options, {}, {})
+    assert load_config(settings) == load_config(document)
 
 
 def shown_errors(fields: Iterable[Field]) -> dict[str, str]:

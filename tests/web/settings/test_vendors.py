@@ -104,8 +104,8 @@ def test_a_pull_is_switched_on_beside_its_faults(visitor: Visitor) -> None:
             "pull": {"url": "https://example.com/a.csv", "every_minutes": 30},
         },
     }
-    shown = form_of(visitor.open(f"{SETTINGS}/{slug}"), f"{SETTINGS}/{slug}")
-    assert shown["vendors.0.parser.delimiter"] == ["tab"]
+    form = form_of(visitor.open(f"{SETTINGS}/{slug}"), f"{SETTINGS}/{slug}")
+    assert form["vendors.0.parser.delimiter"] == ["tab"]
 
 
 def test_a_vendor_is_removed_if_no_other_setting_names_it(

@@ -228,10 +228,10 @@ def test_the_limits_of_cells_and_headers_hold() -> None:
 
 def test_no_tree_of_the_document_is_kept() -> None:
     """Values beside the records leave nothing in memory."""
-    other = json.dumps(
+    other_value = json.dumps(
         [{"x": number, "y": "z" * 20} for number in range(200_000)]
     )
-    text = f'{{"other": {other}, "items": [{{"sku": "A"}}]}}'.encode()
+    text = f'{{"other": {other_value}, "items": [{{"sku": "A"}}]}}'.encode()
     tracemalloc.start()
     feed = read(text, "json", record="/items")
     _, peak = tracemalloc.get_traced_memory()

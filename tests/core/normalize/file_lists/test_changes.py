@@ -335,28 +335,30 @@ def failure_of(run: ListRun) -> tuple[str, str] | None:
 def test_more_deltas_than_there_may_be_are_a_stale_feed() -> None:
     files = [full("A,1,1"), *(delta(n, f"B,{n},1") for n in range(3))]
     changes = {**CHANGES, "max_deltas": 2}
-    told = failure_of(changed(*files, changes=changes))
-    assert told is not None
-    assert told[0] == "STALE_FEED"
-    assert "3 files of changes" in told[1]
+    failure = failure_of(changed(*files, changes=changes))
+    assert failure is not None
+    assert failure[0] == "STALE_FEED"
+    assert "3 files of changes" in failure[1]
     assert failure_of(changed(*files[:-1], changes=changes)) is None
 
 
 def test_an_old_full_or_no_recent_file_is_a_stale_feed() -> None:
     files = [full("A,1,1", **at(10)), delta(1, "B,1,1", **at(3))]
     old_full = changed(*files, max_feed_age_hours=9)
-    told = failure_of(old_full)
-    assert told is not None
-    assert told[0] == "STALE_FEED"
-    assert told[1] == (
+    failure = failure_of(old_full)
+    assert failure is not None
+    assert failure[0] == "STALE_FEED"
+    assert failure[1] == (
         "stale feed: the latest full file of vendor 'acme' is 10.0 hours old, but "
         "max_feed_age_hours is 9. Ask the vendor for a new full file."
     )
     changes = {**CHANGES, "max_delta_age_hours": 2}
-    told = failure_of(changed(*files, changes=changes, max_feed_age_hours=10))
-    assert told is not None
-    assert told[0] == "STALE_FEED"
-    assert "3.0 hours old, but max_delta_age_hours is 2" in told[1]
+    failure = failure_of(
+        changed(*files, changes=changes, max_feed_age_hours=10)
+    )
+    assert failure is not None
+    assert failure[0] == "STALE_FEED"
+    assert "3.0 hours old, but max_delta_age_hours is 2" in failure[1]
     changes["max_delta_age_hours"] = 3
     run = changed(*files, changes=changes, max_feed_age_hours=10)
     assert failure_of(run) is None
@@ -446,5 +448,5 @@ def test_an_optional_part_with_old_changes_is_left_out() -> None:
     assert "max_delta_age_hours is 1" in run.warnings["PART_LEFT_OUT"]
     assert [row["lead_time_days"] for row in run.rows] == [""]
     assert run.counts["parts"] == {}
-    used = run_with_part("lead_time_days", base, 9, 1, delta_age=1, **options)
-    assert [row["lead_time_days"] for row in used.rows] == ["2"]
+    result = run_with_part("lead_time_days", base, 9, 1, delta_age=1, **options)
+    assert [row["lead_time_days"] for row in result.rows] == ["2"]

@@ -311,8 +311,11 @@ def test_a_part_row_stays_used_if_a_later_part_takes_the_base_row_out() -> None:
     run = run_files(files, parts=parts)
     assert quantities(run) == {"A": 1}
     assert run.counts["unmatched"] == 2
-    used = {name: one["used"] for name, one in run.counts["parts"].items()}
-    assert used == {"stock": 3, "names": 1}
+    used_rows = {
+        name: part_counts["used"]
+        for name, part_counts in run.counts["parts"].items()
+    }
+    assert used_rows == {"stock": 3, "names": 1}
 
 
 # --- trouble ------------------------------------------------------------------------------------
@@ -538,19 +541,19 @@ def test_explanations_name_the_file_of_each_row() -> None:
         run_context(), statuses, ""
     )
     files = RunFiles(run)
-    told = explain_sku(files, KEYS, "r", "A")
-    assert told["winner"] == {
+    explanation = explain_sku(files, KEYS, "r", "A")
+    assert explanation["winner"] == {
         "vendor_id": "acme",
         "row_number": 2,
         "file": "prices.csv",
     }
-    assert [offer.get("file") for offer in told["offers"]] == [
+    assert [offer.get("file") for offer in explanation["offers"]] == [
         "prices.csv",
         None,
     ]
-    assert list(told["offers"][0])[2:4] == ["row_number", "file"]
-    told = explain_sku(files, KEYS, "r", "B")
-    assert told["refused"] == [
+    assert list(explanation["offers"][0])[2:4] == ["row_number", "file"]
+    explanation = explain_sku(files, KEYS, "r", "B")
+    assert explanation["refused"] == [
         {
             "vendor_id": "acme",
             "row_number": 3,

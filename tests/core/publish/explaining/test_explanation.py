@@ -49,16 +49,16 @@ MAX_BYTES = 1 << 20
 
 def config(*vendors: Any, **changes: Any) -> TenantConfig:
     documents = [
-        each if isinstance(each, dict) else vendor_document(each)
-        for each in vendors
+        vendor if isinstance(vendor, dict) else vendor_document(vendor)
+        for vendor in vendors
     ]
     return tenant_config(*documents, **{"error_policy": LENIENT} | changes)
 
 
 def lost_on(told: dict[str, Any]) -> list[tuple[str, int, str | None]]:
     return [
-        (each["vendor_id"], each["row_number"], each["lost_on"])
-        for each in told["offers"]
+        (offer["vendor_id"], offer["row_number"], offer["lost_on"])
+        for offer in told["offers"]
     ]
 
 
@@ -81,8 +81,10 @@ def test_the_feed_s_row_is_told_under_its_headers_as_a_csv_has_it() -> None:
         ({"format": "parquet"}, ""),
     ):
         tenant = config("v", output={"columns": columns, **output})
-        told = run_in_memory(tenant, {"v": feed("A,3,2.50")}).explain("A")
-        assert told["feed_row"] == {
+        explanation = run_in_memory(tenant, {"v": feed("A,3,2.50")}).explain(
+            "A"
+        )
+        assert explanation["feed_row"] == {
             f"{mark}=id": "A",
             "Qty": "3",
             "availability": "in_stock",
@@ -158,13 +160,22 @@ def assert_tells_what_happened(tenant: NastyTenant) -> None:
         sku for vendor in vendors for sku in vendor.refused_skus.values()
     }
     for sku in sorted(offered | refused):
-        told = run.explain(sku)
-        assert tuple(told) == KEYS
-        assert told == {"run_id": RUN_ID, **explained(config, vendors, sku)}
-        assert told["feed_row"] == published.pop(sku, None)
-        if told["feed_row"] is not None:
-            assert told["winner"]["vendor_id"] == told["feed_row"]["vendor_id"]
-            assert told["price_steps"][-1]["after"] == told["feed_row"]["price"]
+        explanation = run.explain(sku)
+        assert tuple(explanation) == KEYS
+        assert explanation == {
+            "run_id": RUN_ID,
+            **explained(config, vendors, sku),
+        }
+        assert explanation["feed_row"] == published.pop(sku, None)
+        if explanation["feed_row"] is not None:
+            assert (
+                explanation["winner"]["vendor_id"]
+                == explanation["feed_row"]["vendor_id"]
+            )
+            assert (
+                explanation["price_steps"][-1]["after"]
+                == explanation["feed_row"]["price"]
+            )
     assert published == {}
 
 
@@ -229,16 +240,16 @@ def test_offers_of_a_vendor_that_is_left_out_come_last_and_do_not_compete() -> (
         tenant, {"b": feed("S,1,9"), "a": feed(*bad), "c": feed(*bad)}
     )
 
-    told = run.explain("S")
-    assert told["winner"] == {"vendor_id": "b", "row_number": 2}
-    assert lost_on(told) == [
+    explanation = run.explain("S")
+    assert explanation["winner"] == {"vendor_id": "b", "row_number": 2}
+    assert lost_on(explanation) == [
         ("b", 2, None),
         ("a", 2, "left_out"),
         ("a", 3, "left_out"),
         ("c", 2, "left_out"),
         ("c", 3, "left_out"),
     ]
-    assert [each["stock_quantity"] for each in told["offers"]] == [
+    assert [offer["stock_quantity"] for offer in explanation["offers"]] == [
         1,
         None,
         None,
@@ -246,14 +257,21 @@ def test_offers_of_a_vendor_that_is_left_out_come_last_and_do_not_compete() -> (
         None,
     ]
 
-    told = run.explain("T")
-    assert (told["winner"], told["feed_row"], told["price_steps"]) == (
+    explanation = run.explain("T")
+    assert (
+        explanation["winner"],
+        explanation["feed_row"],
+        explanation["price_steps"],
+    ) == (
         None,
         None,
         None,
     )
-    assert (told["reason"], told["offers_count"]) == ("left_out", 2)
-    assert [each["vendor_id"] for each in told["refused"]] == ["a", "c"]
+    assert (explanation["reason"], explanation["offers_count"]) == (
+        "left_out",
+        2,
+    )
+    assert [row["vendor_id"] for row in explanation["refused"]] == ["a", "c"]
 
 
 class LastGood:
@@ -368,14 +386,14 @@ def test_a_sku_without_a_price_has_a_winner_and_no_steps_and_a_free_one_tells_wh
     None
 ):
     run = run_in_memory(config("v"), {"v": feed("A,1,", "B,1,0.004", "C,1,1")})
-    told = run.explain("A")
-    assert (told["winner"], told["reason"]) == (
+    explanation = run.explain("A")
+    assert (explanation["winner"], explanation["reason"]) == (
         {"vendor_id": "v", "row_number": 2},
         "unpriced",
     )
-    assert (told["feed_row"], told["price_steps"]) == (None, None)
-    told = run.explain("B")
-    assert (told["reason"], steps(told)[-1]) == (
+    assert (explanation["feed_row"], explanation["price_steps"]) == (None, None)
+    explanation = run.explain("B")
+    assert (explanation["reason"], steps(explanation)[-1]) == (
         "unpriced",
         ("cents", None, "0.00", "0.00"),
     )
@@ -395,8 +413,12 @@ def test_a_sku_is_trimmed_and_then_exact_after_the_map() -> None:
     assert run.explain(" \tOURS\u3000")["sku"] == "OURS"
     assert run.explain("OURS")["offers"][0]["vendor_sku"] == "THEIRS"
     assert run.explain("a b")["offers_count"] == 1
-    told = run.explain("SPOILT")
-    assert (told["reason"], told["offers"], told["refused_count"]) == (
+    explanation = run.explain("SPOILT")
+    assert (
+        explanation["reason"],
+        explanation["offers"],
+        explanation["refused_count"],
+    ) == (
         "refused",
         [],
         1,
@@ -421,8 +443,8 @@ def test_refused_records_that_fit_no_column_have_no_sku() -> None:
     run = run_in_memory(
         config("v"), {"v": feed("A,1,1", "A,1,1,1", ",1,1", "A,x,y")}
     )
-    told = run.explain("A")
-    assert told["refused"] == [
+    explanation = run.explain("A")
+    assert explanation["refused"] == [
         {
             "vendor_id": "v",
             "row_number": 5,
@@ -443,9 +465,11 @@ def test_of_large_files_a_few_parts_are_read(place: int) -> None:
     )
     sizes = run.sizes
 
-    told = run.explain(f"S{place:06}")
-    assert [each["row_number"] for each in told["offers"]] == [place + 2]
-    assert [each["row_number"] for each in told["refused"]] == [place + 3]
+    explanation = run.explain(f"S{place:06}")
+    assert [offer["row_number"] for offer in explanation["offers"]] == [
+        place + 2
+    ]
+    assert [row["row_number"] for row in explanation["refused"]] == [place + 3]
     for key in ("work/v/offers.arrow", "work/refused.arrow"):
         assert sum(run.parts_read[key]) < 700_000 < 2 * sizes[key]
 
@@ -461,17 +485,23 @@ def test_of_a_sku_that_a_feed_repeats_the_best_are_told_and_all_counted() -> (
         {"v": feed(*rows, *refused), "w": feed("S,1,0.75", "S,0,0.1")},
     )
 
-    told = run.explain("S")
-    assert (told["offers_count"], len(told["offers"])) == (30_002, 100)
-    costs = [each["cost"] for each in told["offers"]]
+    explanation = run.explain("S")
+    assert (explanation["offers_count"], len(explanation["offers"])) == (
+        30_002,
+        100,
+    )
+    costs = [offer["cost"] for offer in explanation["offers"]]
     assert costs == [
         "0.50",
         "0.75",
         *(f"{number}.00" for number in range(1, 99)),
     ]
-    assert told["offers"][0]["row_number"] == 11
-    assert (told["refused_count"], len(told["refused"])) == (250, 100)
-    assert told["refused"][-1]["row_number"] == 30_002 + 99
+    assert explanation["offers"][0]["row_number"] == 11
+    assert (explanation["refused_count"], len(explanation["refused"])) == (
+        250,
+        100,
+    )
+    assert explanation["refused"][-1]["row_number"] == 30_002 + 99
     assert (
         max(size for sizes in run.parts_read.values() for size in sizes)
         <= 8 << 20
@@ -495,10 +525,13 @@ def test_of_rows_that_one_stands_for_the_others_are_told_after_what_competed(
         tenant, {"v": feed(*rows, header=header), "w": feed("S,3,999999")}
     )
 
-    told = run.explain("S")
-    assert (told["offers_count"], len(told["offers"])) == (60_001, 100)
+    explanation = run.explain("S")
+    assert (explanation["offers_count"], len(explanation["offers"])) == (
+        60_001,
+        100,
+    )
     assert len(run.parts_read["work/v/offers.arrow"]) > 3
-    best, second, *others = told["offers"]
+    best, second, *further = explanation["offers"]
     assert (best["row_number"], best["quantity_available"]) == (
         winner,
         quantity,
@@ -509,12 +542,13 @@ def test_of_rows_that_one_stands_for_the_others_are_told_after_what_competed(
         "lowest_landed_cost",
     )
     first = 3 if winner == 2 else 2
-    assert [each["row_number"] for each in others] == list(
+    assert [offer["row_number"] for offer in further] == list(
         range(first, first + 98)
     )
-    assert {each["lost_on"] for each in others} == {"duplicate_skus"}
+    assert {offer["lost_on"] for offer in further} == {"duplicate_skus"}
     assert {
-        (each["stock_quantity"], each["quantity_available"]) for each in others
+        (offer["stock_quantity"], offer["quantity_available"])
+        for offer in further
     } == {(None, 1)}
 
 
@@ -529,12 +563,16 @@ def test_offers_that_a_price_rule_leaves_out_come_last_with_their_rule() -> (
     run = run_in_memory(
         tenant, {"b": feed("S,5,1", "T,1,1"), "a": feed("S,1,9")}
     )
-    told = run.explain("S")
-    assert lost_on(told) == [("a", 2, None), ("b", 2, "left_out")]
-    assert [each["rule"] for each in told["offers"]] == [1, 0]
-    assert steps(told)[0] == ("fixed_price", "7.50", None, "7.50")
-    told = run.explain("T")
-    assert (told["reason"], told["winner"], told["price_steps"]) == (
+    explanation = run.explain("S")
+    assert lost_on(explanation) == [("a", 2, None), ("b", 2, "left_out")]
+    assert [offer["rule"] for offer in explanation["offers"]] == [1, 0]
+    assert steps(explanation)[0] == ("fixed_price", "7.50", None, "7.50")
+    explanation = run.explain("T")
+    assert (
+        explanation["reason"],
+        explanation["winner"],
+        explanation["price_steps"],
+    ) == (
         "left_out",
         None,
         None,
@@ -542,7 +580,8 @@ def test_offers_that_a_price_rule_leaves_out_come_last_with_their_rule() -> (
 
 
 def test_an_explanation_is_no_longer_than_an_answer_may_be() -> None:
-    header, long = "sku,quantity_available,cost,vendor_sku,title", "ü" * 50_000
+    header = "sku,quantity_available,cost,vendor_sku,title"
+    long = "ü" * 50_000
     tenant = config("v", output={"columns": ["sku", "title", "price"]})
     rows = [
         f"{sku},1,{number + 1},{long},{long}"
@@ -553,11 +592,13 @@ def test_an_explanation_is_no_longer_than_an_answer_may_be() -> None:
         tenant, {"v": feed(*rows, "U,1,1,short," + long, header=header)}
     )
 
-    told = run.explain("S")
-    assert len(json.dumps(told, ensure_ascii=False).encode()) < MAX_BYTES
-    assert (told["offers_count"], len(told["offers"])) == (40, 40)
-    assert {each["vendor_sku"] for each in told["offers"]} == {"ü" * 1000 + "…"}
-    assert told["feed_row"] == {
+    explanation = run.explain("S")
+    assert len(json.dumps(explanation, ensure_ascii=False).encode()) < MAX_BYTES
+    assert (explanation["offers_count"], len(explanation["offers"])) == (40, 40)
+    assert {offer["vendor_sku"] for offer in explanation["offers"]} == {
+        "ü" * 1000 + "…"
+    }
+    assert explanation["feed_row"] == {
         "sku": "S",
         "title": "ü" * 1000 + "…",
         "price": "1.00",

@@ -36,7 +36,7 @@ def test_every_example_of_the_page_is_tried() -> None:
 
 @pytest.mark.parametrize(
     ("example", "file"),
-    [pytest.param(*each, id=title) for title, *each in EXAMPLES],
+    [pytest.param(*example, id=title) for title, *example in EXAMPLES],
 )
 def test_an_example_of_the_page_gives_the_file_below_it(
     example: str, file: str

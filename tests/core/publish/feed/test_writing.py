@@ -19,8 +19,8 @@ from relay_core.config import load_config
 from relay_core.domain.columns import CANONICAL_COLUMNS
 from relay_core.merge import best_offer
 from relay_core.merge.result import MergedInventory
-from relay_core.publish import feed as feed_module
 from relay_core.publish.feed import feed_chunks
+from relay_core.publish.files import parquet, writer
 from support.builders import config_document, feed, vendor_document
 from support.normalizing import whole
 
@@ -52,8 +52,8 @@ def written(
     format: str, columns: Any = COLUMNS, data: bytes = FEED, **output: Any
 ) -> bytes:
     """Return the feed of one vendor's upload in a format."""
-    told = {"format": format, "columns": columns, **output}
-    document = config_document(vendor_document("v"), output=told)
+    settings = {"format": format, "columns": columns, **output}
+    document = config_document(vendor_document("v"), output=settings)
     merged = run_document(document, {"v": data}).outcome.merged
     assert merged is not None
     return merged
@@ -102,7 +102,8 @@ def test_a_feed_of_each_format_has_the_same_rows_to_its_usual_reader(
     expected = READERS["csv"](written("csv"))
     assert [row["sku"] for row in expected] == ["A", "B", "C", "D"]
     assert list(expected[0]) == [
-        each if isinstance(each, str) else each["as"] for each in COLUMNS
+        column if isinstance(column, str) else column["as"]
+        for column in COLUMNS
     ]
     assert READERS[format](written(format)) == expected
 
@@ -113,7 +114,7 @@ def test_a_feed_that_is_written_in_many_pieces_is_the_same(
 ) -> None:
     in_one = written(format, data=feed(*SAME_ROWS))
     monkeypatch.setattr(best_offer, "RANGE_ROWS", 7)
-    monkeypatch.setattr(feed_module, "SLICE_ROWS", 3)
+    monkeypatch.setattr(writer, "SLICE_ROWS", 3)
     assert written(format, data=feed(*SAME_ROWS)) == in_one
     assert len(READERS[format](in_one)) == 200
 
@@ -196,7 +197,8 @@ def test_json_lines_are_what_the_encoder_writes() -> None:
 
 def test_parquet_is_typed_and_compressed() -> None:
     file = pq.ParquetFile(pa.BufferReader(written("parquet")))
-    money, text = pa.decimal128(18, 4), pa.string()
+    money = pa.decimal128(18, 4)
+    text = pa.string()
     assert file.schema_arrow.remove_metadata().equals(
         pa.schema(
             [
@@ -237,8 +239,8 @@ def test_parquet_is_typed_and_compressed() -> None:
 def test_parquet_has_groups_of_so_many_rows(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    assert feed_module.GROUP_ROWS == 1_000_000
-    monkeypatch.setattr(feed_module, "GROUP_ROWS", 64)
+    assert parquet.GROUP_ROWS == 1_000_000
+    monkeypatch.setattr(parquet, "GROUP_ROWS", 64)
     file = pq.ParquetFile(
         pa.BufferReader(written("parquet", data=feed(*SAME_ROWS)))
     )

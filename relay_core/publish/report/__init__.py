@@ -1,1 +1,0 @@
-"""report.html: a run's page for merchants, which loads and runs nothing."""
