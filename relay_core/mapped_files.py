@@ -3,6 +3,7 @@
 import hashlib
 import mmap
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Self
 
@@ -15,6 +16,8 @@ class InputFile:
 
     name: str  # the name of the file
     data: bytes | memoryview  # its bytes, which may be mapped
+    # When it was uploaded, aware; None if it has no age, as a file of this machine
+    uploaded_at: datetime | None = None
 
     @classmethod
     def at(cls, path: Path, limit: int | None = None) -> Self:

@@ -80,7 +80,7 @@ def run(
         _baseline(baseline),
         overrides,
     )
-    _load_pandas()
+    load_pandas()
     with MemorySink() as sink:
         # The work files are what explanations are made from.
         local_run = run_request(request, Means(sink, hands_over=True))
@@ -95,7 +95,7 @@ def check(config: ConfigSource, files: Files | None = None) -> Check:
     """
     loaded = load_config(config)
     request = _request(loaded, files)
-    _load_pandas()
+    load_pandas()
     result = check_files(request, loaded.tenant)
     patch = result.patch(request)
     document = apply_patch(loaded.document, patch)
@@ -124,7 +124,7 @@ def propose(files: AnyPath | Iterable[AnyPath] | Mapping[str, bytes]) -> str:
     """
     named_files = _named_files(files)
     limits = DEFAULT_LIMITS
-    _load_pandas()
+    load_pandas()
     if not 0 < len(named_files) <= limits.vendors:
         raise ValueError(
             f"A config has 1 to {limits.vendors} vendors, one per file, not "
@@ -150,7 +150,7 @@ def _named_files(
     ]
 
 
-def _load_pandas() -> None:
+def load_pandas() -> None:
     """Let Arrow load pandas, as it does for its first array.
 
     A run makes arrays on several threads, and another one may load the contracts, which

@@ -107,7 +107,7 @@ def configured_paths(config: TenantConfig, folder: Path) -> dict[str, Path]:
     paths = {}
     for name, part in _parts(config).items():
         if part.inbound.path is not None:
-            path = _newest(folder / part.inbound.path)
+            path = newest_file(folder / part.inbound.path)
             if path is not None:
                 paths[name] = path
     return paths
@@ -201,8 +201,12 @@ def _parts(config: TenantConfig) -> dict[str, InputPart]:
     }
 
 
-def _newest(path: Path) -> Path | None:
-    """Return the newest file of a pattern, the last by name among equally new ones."""
+def newest_file(path: Path) -> Path | None:
+    """Return the newest file of a pattern, or None if there is none.
+
+    Among equally new files, it is the last one by name. Only the last part of the path is a
+    pattern, with ``*`` and ``?``.
+    """
     if not _WILDCARDS.search(path.name):
         return path if _is_file(path) else None
     matches = re.compile(_as_regex(path.name), re.DOTALL).fullmatch

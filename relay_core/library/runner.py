@@ -320,13 +320,12 @@ def _found_inputs(
     config: TenantConfig,
     request: Request,
 ) -> Iterator[tuple[str, VendorInput]]:
-    """Yield the input of each vendor that has a file.
-
-    A local file has no upload time, so it has no age.
-    """
+    """Yield the input of each vendor that has a file."""
     for vendor in config.vendors_and_catalog:
         files = [
-            vendor_failures.InputFile(len(file.data), None, part_id, kind)
+            vendor_failures.InputFile(
+                len(file.data), file.uploaded_at, part_id, kind
+            )
             for part_id, kind, file in request.files.of_vendor(vendor)
         ]
         sku_map = request.files.sku_maps.get(vendor.vendor_id)

@@ -86,24 +86,50 @@ def write_first_config(
         raise BadUsageError(f"{target} is one of the vendors' files.")
     if target.exists() and not replaces:
         raise BadUsageError(f"{target} exists. To replace it, add --force.")
+    answers = answers_about(paths, screen, limits, target.parent)
+    config = first_config(answers, limits, datetime.now(UTC))
+    _write(target, config.text)
+    report(answers, config.trial, screen)
+    screen.say(f"{target} is written. Read its comments, then run:")
+    screen.say(local_command(target, answers.drafts, paths), whole=True)
+    return 0 if config.trial.findings.failure is None else 1
+
+
+def answers_about(
+    paths: Sequence[Path],
+    screen: Screen,
+    limits: Limits,
+    folder: Path | None = None,
+) -> Answers:
+    """Return the drafts of vendors' files, and the answers that the files do not give.
+
+    At a terminal, the person there is asked.
+
+    Args:
+        paths: The files, one per vendor.
+        screen: The terminal.
+        limits: The limits of feeds and configs.
+        folder: The folder of a config that names the files; None if it does not.
+
+    Raises:
+        BadUsageError: A file cannot be read, or there are too many.
+    """
     if len(paths) > limits.vendors:
         raise BadUsageError(
             f"{len(paths)} files are too many: a tenant has at most {limits.vendors} vendors.",
         )
     files = [
-        (_read(path, limits), os.path.relpath(path, target.parent))
+        (
+            _read(path, limits),
+            None if folder is None else os.path.relpath(path, folder),
+        )
         for path in paths
     ]
     drafts = drafts_of(files, limits)
     is_asked = screen.is_terminal and sys.stdin.isatty()
-    answers = (
+    return (
         asked_answers(drafts, screen) if is_asked else likeliest_answers(drafts)
     )
-    config = first_config(answers, limits, datetime.now(UTC))
-    _write(target, config.text)
-    _report(target, answers, config.trial, screen)
-    screen.say(local_command(target, drafts, paths), whole=True)
-    return 0 if config.trial.findings.failure is None else 1
 
 
 def local_command(
@@ -149,12 +175,7 @@ def _lines_about(
     yield from unsure_guesses(draft)
 
 
-def _report(
-    target: Path,
-    answers: Answers,
-    trial: Trial,
-    screen: Screen,
-) -> None:
+def report(answers: Answers, trial: Trial, screen: Screen) -> None:
     """Print the findings about the files, the assumptions, and the trial's result."""
     for index, draft in enumerate(answers.drafts):
         screen.details(
@@ -187,4 +208,3 @@ def _report(
         screen.complain(
             f"A run would fail: {failure.error_code}: {message}",
         )
-    screen.say(f"{target} is written. Read its comments, then run:")

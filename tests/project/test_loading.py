@@ -98,6 +98,11 @@ WORKBOOKS = ("xlrd", "xml", "relay_core.sandbox")
             id="API",
         ),
         pytest.param(
+            "from relay_dagster import MerchantFeedComponent",
+            (*ENGINE, "boto3", "typer", *SERVERS),
+            id="component, when dg lists it",
+        ),
+        pytest.param(
             f"{RUN_PROCESS}; {MEMORY_LIMIT}",
             CONTRACTS,
             id="run process, while no row is in doubt",

@@ -69,6 +69,7 @@ ORDER: dict[str, tuple[tuple[str, ...], ...]] = {
         ("client",),
         ("replay",),
         ("local",),
+        ("component",),
         ("devstack",),
         ("definitions", "command_tree"),
         ("launching", "lazy_commands"),
