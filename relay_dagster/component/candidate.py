@@ -18,11 +18,13 @@ from relay_core.library.inputs import (
     configured_maps,
     locations_of,
 )
-from relay_core.library.runner import KEYS, LocalRun, Means, Request, run
+from relay_core.library.requests import Request
+from relay_core.library.runner import KEYS, LocalRun, Means, run
 from relay_core.library.sinks import FolderSink
 from relay_core.mapped_files import InputFile
 from relay_core.publish.findings import RunFindings
 from relay_core.publish.state import Baseline, read_state
+from relay_core.report.report import Report
 from relay_core.run_stages import RunStages, RunValues
 from relay_dagster.component.folders import FeedFolder
 from relay_dagster.component.sources import SourceFiles
@@ -40,6 +42,7 @@ class CandidateRun:
         tenant: The tenant.
         run_id: The ID of the run.
         findings: The findings of the run.
+        report: The report of the run.
         values: The values of its steps.
         headers: The columns of each input that was a table, by its name.
         folder: The folder, which has the reports of the run.
@@ -49,6 +52,7 @@ class CandidateRun:
     tenant: Tenant
     run_id: str
     findings: RunFindings
+    report: Report
     values: RunValues
     headers: Mapping[str, Sequence[str]]
     folder: FeedFolder
@@ -105,6 +109,7 @@ def run_candidate(
         tenant,
         run_id,
         findings,
+        local_run.report,
         local_run.values,
         reader.headers,
         folder,

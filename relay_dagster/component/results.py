@@ -12,7 +12,9 @@ from relay_core.domain.records import GuardResult, RunFailure
 from relay_core.domain.run_faults import next_action
 from relay_core.normalize.result import NormalizedVendor
 from relay_core.publish.artifacts import NORMALIZED
-from relay_core.publish.feed import fields_of, preview
+from relay_core.publish.feed import preview
+from relay_core.publish.files.fields import fields_of
+from relay_core.report.chapters import guards as guards_chapter
 from relay_core.validation.error_policy import own_share_faults
 from relay_dagster.component.candidate import CandidateRun
 from relay_dagster.component.folders import REPORT, Candidate, FeedFolder
@@ -31,6 +33,7 @@ from relay_dagster.orchestration.column_lineage import (
     column_lineage,
     lineage_of,
 )
+from relay_dagster.orchestration.report_metadata import facts_of, tables_of
 
 _ERROR = dg.AssetCheckSeverity.ERROR
 _WARN = dg.AssetCheckSeverity.WARN
@@ -173,12 +176,12 @@ def _candidate_metadata(run: CandidateRun, names: Names) -> dict[str, Any]:
         "report": dg.MetadataValue.path(run.folder.address(REPORT)),
         "dagster/row_count": findings.record_count,
         **findings.counts(),
+        **facts_of(run.report.chapters),
+        **tables_of(run.report.chapters),
         "vendors": tables.vendor_table(
             findings.normalized,
             wins=findings.skus_won,
         ),
-        "guards": tables.guard_table(findings.guards or ()),
-        "warnings": tables.warning_table(findings.counted_warnings()),
     }
     merged = run.values.merged
     if merged is None:
@@ -258,6 +261,7 @@ def _guard_checks(
     holds = run.tenant.config.guards.mode == "hold"
     for guard in guards:
         guard_results = [result for result in results if result.guard == guard]
+        chapter = guards_chapter.chapter_of(guard_results, run.findings.titles)
         yield dg.AssetCheckResult(
             asset_key=names.candidate,
             check_name=guard_check(guard),
@@ -265,8 +269,8 @@ def _guard_checks(
             severity=_ERROR if holds else _WARN,
             description=_guard_words(run, names, guard_results),
             metadata={
-                "judged": bool(guard_results),
-                "results": tables.guard_table(guard_results),
+                "judged": chapter is not None,
+                **tables_of(() if chapter is None else (chapter,)),
             },
         )
 
