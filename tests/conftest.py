@@ -147,6 +147,7 @@ THOROUGH = {
     "ui": "pages in a browser",
     "transfers": "servers and receivers on ports, and waits",
     "webhooks/test_outbox.py": "events of whole runs",
+    "wheel": "wheels that are built and installed",
 }
 """What `make check` leaves to `make thorough`, which continuous integration runs too, and why."""
 TIERS = {"slow": SLOW, "thorough": THOROUGH}

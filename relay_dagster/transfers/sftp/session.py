@@ -18,7 +18,7 @@ from relay_dagster.transfers.allowance import (
     Allowance,
     CallError,
 )
-from relay_dagster.transfers.ssh_connection import (
+from relay_dagster.transfers.sftp.ssh_connection import (
     HANDSHAKE_SECONDS,
     WINDOW_BYTES,
     BoundedPacketizer,

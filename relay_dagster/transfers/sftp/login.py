@@ -23,8 +23,8 @@ from cryptography.hazmat.primitives.serialization import Encoding, PrivateFormat
 from relay_core.domain.destination import Destination
 from relay_dagster.transfers.allowance import Allowance, CallError
 from relay_dagster.transfers.call_errors import Sentences, as_call_error
-from relay_dagster.transfers.sftp_session import SftpSession
-from relay_dagster.transfers.ssh_connection import (
+from relay_dagster.transfers.sftp.session import SftpSession
+from relay_dagster.transfers.sftp.ssh_connection import (
     HANDSHAKE_SECONDS,
     connected,
 )

@@ -15,8 +15,8 @@ from relay_dagster.transfers.allowance import (
     UnfitFileError,
 )
 from relay_dagster.transfers.call_errors import as_call_error
-from relay_dagster.transfers.sftp_login import NO_SFTP, REJECTED, logged_in
-from relay_dagster.transfers.sftp_session import MAX_READ_BYTES, SftpSession
+from relay_dagster.transfers.sftp.login import NO_SFTP, REJECTED, logged_in
+from relay_dagster.transfers.sftp.session import MAX_READ_BYTES, SftpSession
 from relay_dagster.triggers.pulled_files import Download, FileMark
 
 MAX_FILES = 100_000

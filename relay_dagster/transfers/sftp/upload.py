@@ -12,8 +12,8 @@ from urllib.parse import unquote
 from relay_core.domain.destination import Destination
 from relay_dagster.transfers.allowance import Allowance
 from relay_dagster.transfers.call_errors import Sentences, as_call_error
-from relay_dagster.transfers.sftp_login import NO_SFTP, REJECTED, logged_in
-from relay_dagster.transfers.sftp_session import SftpRefusedError, SftpSession
+from relay_dagster.transfers.sftp.login import NO_SFTP, REJECTED, logged_in
+from relay_dagster.transfers.sftp.session import SftpRefusedError, SftpSession
 
 PART = ".part"
 """The end of a file's name while it is written."""
