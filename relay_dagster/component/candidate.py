@@ -24,8 +24,7 @@ from relay_core.library.sinks import FolderSink
 from relay_core.mapped_files import InputFile
 from relay_core.publish.findings import RunFindings
 from relay_core.publish.state import Baseline, read_state
-from relay_core.report.report import Report
-from relay_core.run_stages import RunStages, RunValues
+from relay_core.run_stages import RunStages
 from relay_dagster.component.folders import FeedFolder
 from relay_dagster.component.sources import SourceFiles
 from relay_dagster.component.tables import reading_tables
@@ -41,9 +40,7 @@ class CandidateRun:
     Attributes:
         tenant: The tenant.
         run_id: The ID of the run.
-        findings: The findings of the run.
-        report: The report of the run.
-        values: The values of its steps.
+        local_run: The findings, the report, and the values of the run.
         headers: The columns of each input that was a table, by its name.
         folder: The folder, which has the reports of the run.
         sha256: The SHA-256 of the candidate's feed; empty if the run failed.
@@ -51,12 +48,15 @@ class CandidateRun:
 
     tenant: Tenant
     run_id: str
-    findings: RunFindings
-    report: Report
-    values: RunValues
+    local_run: LocalRun
     headers: Mapping[str, Sequence[str]]
     folder: FeedFolder
     sha256: str
+
+    @property
+    def findings(self) -> RunFindings:
+        """The findings of the run."""
+        return self.local_run.findings
 
 
 def run_candidate(
@@ -98,19 +98,16 @@ def run_candidate(
         )
         tree = Path(scratch, "run")
         local_run = _run_into(tree, request)
-        findings = local_run.findings
         folder.report_run(tree)
         sha256 = ""
-        if findings.failure is None:
+        if local_run.findings.failure is None:
             folder.keep_candidate(tree)
             feed_path = tree / KEYS.merged_inventory(config.output.format)
             sha256 = InputFile.at(feed_path).sha256()
     return CandidateRun(
         tenant,
         run_id,
-        findings,
-        local_run.report,
-        local_run.values,
+        local_run,
         reader.headers,
         folder,
         sha256,

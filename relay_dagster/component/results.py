@@ -14,7 +14,6 @@ from relay_core.normalize.result import NormalizedVendor
 from relay_core.publish.artifacts import NORMALIZED
 from relay_core.publish.feed import preview
 from relay_core.publish.files.fields import fields_of
-from relay_core.report.chapters import guards as guards_chapter
 from relay_core.validation.error_policy import own_share_faults
 from relay_dagster.component.candidate import CandidateRun
 from relay_dagster.component.folders import REPORT, Candidate, FeedFolder
@@ -169,21 +168,22 @@ def candidate_results(
 def _candidate_metadata(run: CandidateRun, names: Names) -> dict[str, Any]:
     """Return the numbers, the report, and the first rows of a candidate."""
     findings = run.findings
+    chapters = run.local_run.report.chapters
     metadata = {
         "run_id": run.run_id,
         "status": str(findings.status),
         "sha256": run.sha256,
         "report": dg.MetadataValue.path(run.folder.address(REPORT)),
         "dagster/row_count": findings.record_count,
-        **findings.counts(),
-        **facts_of(run.report.chapters),
-        **tables_of(run.report.chapters),
+        **facts_of(chapters),
+        **tables_of(chapters),
+        # The report has the first vendors of this table.
         "vendors": tables.vendor_table(
             findings.normalized,
             wins=findings.skus_won,
         ),
     }
-    merged = run.values.merged
+    merged = run.local_run.values.merged
     if merged is None:
         return metadata
     fields = fields_of(merged.config.output, merged.config.default_currency)
@@ -269,8 +269,10 @@ def _guard_checks(
             severity=_ERROR if holds else _WARN,
             description=_guard_words(run, names, guard_results),
             metadata={
-                "judged": chapter is not None,
-                **tables_of(() if chapter is None else (chapter,)),
+                "judged": bool(guard_results),
+                "results": dg.MetadataValue.json(
+                    [result.as_dict() for result in guard_results],
+                ),
             },
         )
 
