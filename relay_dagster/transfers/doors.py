@@ -14,8 +14,12 @@ from relay_core.domain.destination import Destination
 from relay_core.domain.doors import door_of
 from relay_dagster.transfers.allowance import Allowance
 from relay_dagster.transfers.https import open_https
-from relay_dagster.transfers.sftp import SftpFolder, open_folder, open_sftp
-from relay_dagster.transfers.sftp_upload import SftpUpload, open_upload
+from relay_dagster.transfers.sftp.files import (
+    SftpFolder,
+    open_folder,
+    open_sftp,
+)
+from relay_dagster.transfers.sftp.upload import SftpUpload, open_upload
 from relay_dagster.triggers.pulled_files import Download, FileMark
 
 Folder: TypeAlias = SftpFolder
@@ -26,7 +30,7 @@ Upload: TypeAlias = SftpUpload
 
 @dataclass(frozen=True, slots=True)
 class Visit:
-    """A call to a server: where it leads, what it says, and what it may take."""
+    """The destination, the secret, and the limits of a call to a server."""
 
     destination: Destination
     secret: str | None

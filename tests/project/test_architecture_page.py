@@ -88,7 +88,7 @@ def test_every_name_in_the_page_is_one_of_the_code() -> None:
 RECIPES = PAGE.partition("\n## To add something\n")[2].partition("\n## ")[0]
 _KINDS = {
     *("an option", "a column", "a guard", "a format", "a door"),
-    *("an error code", "a route", "a command"),
+    *("a chapter", "an error code", "a route", "a command"),
 }
 
 

@@ -6,6 +6,8 @@ import ast
 
 import pytest
 
+from relay_core.domain.records import GuardResult
+from relay_core.report.chapters.guards import guard_words
 from support.pages import PAGES, codes_in
 from support.source_tree import ROOT
 
@@ -30,3 +32,14 @@ def test_every_guard_is_described(page: str) -> None:
     guards = guards_judged()
     assert len(guards) > 6
     assert guards - set(codes_in(PAGES[page])) == set()
+
+
+def test_every_guard_has_words_in_the_report() -> None:
+    def meaning(guard: str) -> str:
+        sides = (None, "low", "high")
+        results = [
+            GuardResult(guard, None, side, True, "0.5", 1, 1) for side in sides
+        ]
+        return "".join(guard_words(result)[1] for result in results)
+
+    assert [guard for guard in guards_judged() if not meaning(guard)] == []

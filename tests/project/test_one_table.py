@@ -23,7 +23,7 @@ LISTS_FORMATS = {
 LISTS_DOORS = {
     "relay_core.domain.doors": "the table",
     "relay_dagster.transfers.doors": "binds the clients",
-    "relay_dagster.transfers.sftp_session": "asks SSH for its subsystem of this name",
+    "relay_dagster.transfers.sftp.session": "asks SSH for its subsystem of this name",
     "relay_dagster.devstack.sftp_server": "is a server of one door, for the demo",
 }
 COLLECTIONS = (ast.Tuple, ast.List, ast.Set, ast.Dict)

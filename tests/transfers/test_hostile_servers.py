@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 
 from relay_dagster.aws.secrets import SecretValue
-from relay_dagster.transfers import ssh_connection
 from relay_dagster.transfers.allowance import Pace
 from relay_dagster.transfers.room import TransferRoom
-from relay_dagster.transfers.sftp import NO_SFTP
+from relay_dagster.transfers.sftp import ssh_connection
+from relay_dagster.transfers.sftp.files import NO_SFTP
 from relay_dagster.transfers.streams import NO_HTTP
 from relay_dagster.triggers.pulls import PullState
 from support.hostile_servers import (

@@ -11,7 +11,7 @@ import pytest
 
 from relay_core.domain.destination import judge_url
 from relay_dagster.transfers.allowance import Allowance, CallError
-from relay_dagster.transfers.sftp_upload import SftpUpload, open_upload
+from relay_dagster.transfers.sftp.upload import SftpUpload, open_upload
 from support.sftp_servers import PASSWORD, SftpServer, sftp_server
 
 NAME = "stock.csv"

@@ -13,11 +13,12 @@ import report_schema
 from relay_core.domain.codes import RunStatus, Stage
 from relay_core.domain.records import ReportEntry, RunFailure
 from relay_core.publish.findings import RunFindings, RunScope
-from relay_core.report.contents import report_of
+from relay_core.report.contents import CHAPTERS, report_of
 from relay_core.report.files import files_of
 from relay_core.report.report import Report, read_report, report_json
 from support.builders import feed, part_document, run_context
 from support.reported_runs import compared_report, go_through
+from support.source_tree import modules
 
 MANY = [f"SKU-{n:02},5,{n}.00" for n in range(1, 21)]
 PAGE = report_schema.PAGE.read_text("utf-8")
@@ -134,6 +135,7 @@ def test_a_report_lists_the_files_of_the_run_as_people_open_them() -> None:
             "run_summary": "reports/run_summary.json",
             "channel_shop": "outputs/channels/shop.csv.gz",
             "report": "reports/report.html",
+            "": "work/refused.arrow",
         }
     )
     assert [(file.name, file.title, file.path) for file in files] == [
@@ -144,3 +146,15 @@ def test_a_report_lists_the_files_of_the_run_as_people_open_them() -> None:
     report = report_of(run_context(), RunFindings(), RunStatus.FAILED, files)
     assert report.file("run_summary") == files[2]
     assert report.file("changes") is None
+
+
+def test_every_module_of_a_chapter_is_in_the_report() -> None:
+    """The chapter of older runs is for runs that have no report."""
+    folder = "relay_core.report.chapters"
+    written = {
+        module.name
+        for module in modules("relay_core")
+        if module.name.startswith(f"{folder}.")
+    }
+    listed = {make.__module__ for make in CHAPTERS}
+    assert written - listed == {f"{folder}.older_run"}

@@ -1,0 +1,1 @@
+"""The door of SFTP: files of folders, uploads, and the protocol below them."""
