@@ -168,7 +168,7 @@ class Stores:
         started = self.ask(LAUNCH, params=params)["launchPipelineExecution"]
         assert started["__typename"] == "LaunchRunSuccess", started
         run_id = started["run"]["runId"]
-        deadline = time.monotonic() + 120
+        deadline = time.monotonic() + 300
         while time.monotonic() < deadline:
             run: Mapping[str, Any] = self.ask(STATUS, runId=run_id)[
                 "runOrError"
@@ -241,7 +241,7 @@ def wait_until_served(
     process: subprocess.Popen[bytes],
     log: Path,
 ) -> None:
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + 300
     while time.monotonic() < deadline:
         assert process.poll() is None, log.read_text()
         try:
