@@ -126,15 +126,15 @@ class Stores:
 
     def dg(self, *arguments: str) -> str:
         """Run a command of dg, and return what it prints."""
-        done = subprocess.run(
+        process = subprocess.run(
             [str(BIN / "dg"), *arguments],
             capture_output=True,
             text=True,
             cwd=self.folder,
             env=self.environment(),
         )
-        assert done.returncode == 0, done.stdout + done.stderr
-        return done.stdout
+        assert process.returncode == 0, process.stdout + process.stderr
+        return process.stdout
 
     def ask(self, query: str, **variables: Any) -> Mapping[str, Any]:
         """Ask Dagster's API."""
