@@ -3,9 +3,9 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.relay-setup
-# What .venv was made from: the lock, the kernel's source, and the folder (a moved .venv has wrong
+# What .venv was made from: the lock, the package, the kernel's source, and the folder (a moved .venv has wrong
 # paths in its scripts).
-WANTED = $$(cat requirements.lock relay_core/kernel/scan.pyx relay_core/kernel/*.pxi | git hash-object --stdin) $(CURDIR)
+WANTED = $$(cat requirements.lock pyproject.toml relay_core/kernel/scan.pyx relay_core/kernel/*.pxi | git hash-object --stdin) $(CURDIR)
 
 # Bytecode halves the start-up of every process; a caller's setting must not switch it off.
 unexport PYTHONDONTWRITEBYTECODE

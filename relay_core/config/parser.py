@@ -391,7 +391,7 @@ class ParserConfig(values.Section):
         """
         idle_options = [
             option
-            for option, formats in cross_checks.FORMATS_WITH.items()
+            for option, formats in FORMATS_WITH.items()
             if "parquet" not in formats
         ]
         fields = type(self).model_fields

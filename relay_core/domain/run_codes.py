@@ -33,9 +33,8 @@ class RunCode:
 
     # The party that can fix the failure; None for a code that only warnings have
     failure_class: FailureClass | None = None
-    title: str = (
-        ""  # the beginning of messages about a file that cannot be used
-    )
+    # The beginning of messages about a file that cannot be used.
+    title: str = ""
     # The message, with places for its facts; "" if each cause has a message of its own
     sentence: str = ""
     # What to do about the failure, before ", then start a new run."; the whole sentence

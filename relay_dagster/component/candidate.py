@@ -18,12 +18,13 @@ from relay_core.library.inputs import (
     configured_maps,
     locations_of,
 )
-from relay_core.library.runner import KEYS, LocalRun, Means, Request, run
+from relay_core.library.requests import Request
+from relay_core.library.runner import KEYS, LocalRun, Means, run
 from relay_core.library.sinks import FolderSink
 from relay_core.mapped_files import InputFile
 from relay_core.publish.findings import RunFindings
 from relay_core.publish.state import Baseline, read_state
-from relay_core.run_stages import RunStages, RunValues
+from relay_core.run_stages import RunStages
 from relay_dagster.component.folders import FeedFolder
 from relay_dagster.component.sources import SourceFiles
 from relay_dagster.component.tables import reading_tables
@@ -39,8 +40,7 @@ class CandidateRun:
     Attributes:
         tenant: The tenant.
         run_id: The ID of the run.
-        findings: The findings of the run.
-        values: The values of its steps.
+        local_run: The findings, the report, and the values of the run.
         headers: The columns of each input that was a table, by its name.
         folder: The folder, which has the reports of the run.
         sha256: The SHA-256 of the candidate's feed; empty if the run failed.
@@ -48,11 +48,15 @@ class CandidateRun:
 
     tenant: Tenant
     run_id: str
-    findings: RunFindings
-    values: RunValues
+    local_run: LocalRun
     headers: Mapping[str, Sequence[str]]
     folder: FeedFolder
     sha256: str
+
+    @property
+    def findings(self) -> RunFindings:
+        """The findings of the run."""
+        return self.local_run.findings
 
 
 def run_candidate(
@@ -94,18 +98,16 @@ def run_candidate(
         )
         tree = Path(scratch, "run")
         local_run = _run_into(tree, request)
-        findings = local_run.findings
         folder.report_run(tree)
         sha256 = ""
-        if findings.failure is None:
+        if local_run.findings.failure is None:
             folder.keep_candidate(tree)
             feed_path = tree / KEYS.merged_inventory(config.output.format)
             sha256 = InputFile.at(feed_path).sha256()
     return CandidateRun(
         tenant,
         run_id,
-        findings,
-        local_run.values,
+        local_run,
         reader.headers,
         folder,
         sha256,

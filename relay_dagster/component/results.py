@@ -12,7 +12,8 @@ from relay_core.domain.records import GuardResult, RunFailure
 from relay_core.domain.run_faults import next_action
 from relay_core.normalize.result import NormalizedVendor
 from relay_core.publish.artifacts import NORMALIZED
-from relay_core.publish.feed import fields_of, preview
+from relay_core.publish.feed import preview
+from relay_core.publish.files.fields import fields_of
 from relay_core.validation.error_policy import own_share_faults
 from relay_dagster.component.candidate import CandidateRun
 from relay_dagster.component.folders import REPORT, Candidate, FeedFolder
@@ -31,6 +32,7 @@ from relay_dagster.orchestration.column_lineage import (
     column_lineage,
     lineage_of,
 )
+from relay_dagster.orchestration.report_metadata import facts_of, tables_of
 
 _ERROR = dg.AssetCheckSeverity.ERROR
 _WARN = dg.AssetCheckSeverity.WARN
@@ -166,21 +168,22 @@ def candidate_results(
 def _candidate_metadata(run: CandidateRun, names: Names) -> dict[str, Any]:
     """Return the numbers, the report, and the first rows of a candidate."""
     findings = run.findings
+    chapters = run.local_run.report.chapters
     metadata = {
         "run_id": run.run_id,
         "status": str(findings.status),
         "sha256": run.sha256,
         "report": dg.MetadataValue.path(run.folder.address(REPORT)),
         "dagster/row_count": findings.record_count,
-        **findings.counts(),
+        **facts_of(chapters),
+        **tables_of(chapters),
+        # The report has the first vendors of this table.
         "vendors": tables.vendor_table(
             findings.normalized,
             wins=findings.skus_won,
         ),
-        "guards": tables.guard_table(findings.guards or ()),
-        "warnings": tables.warning_table(findings.counted_warnings()),
     }
-    merged = run.values.merged
+    merged = run.local_run.values.merged
     if merged is None:
         return metadata
     fields = fields_of(merged.config.output, merged.config.default_currency)
@@ -266,7 +269,9 @@ def _guard_checks(
             description=_guard_words(run, names, guard_results),
             metadata={
                 "judged": bool(guard_results),
-                "results": tables.guard_table(guard_results),
+                "results": dg.MetadataValue.json(
+                    [result.as_dict() for result in guard_results],
+                ),
             },
         )
 
