@@ -37,6 +37,13 @@ class InputFiles:
     sku_maps: Mapping[str, InputFile]
     locations: Mapping[str, str]
 
+    @property
+    def size(self) -> int:
+        """The bytes of all feeds."""
+        return sum(
+            len(file.data) for files in self.feeds.values() for file in files
+        )
+
     def of_vendor(
         self,
         vendor: VendorConfig,
