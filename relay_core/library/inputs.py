@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
+# Before the modules that use Arrow's functions: it loads them without descriptions.
+from relay_core.columnar import arrow_start as arrow_start
 from relay_core.config import Override, TenantConfig, VendorConfig
 from relay_core.config.inputs.parts import InputPart
 from relay_core.config.inputs.uploads import FileKind
