@@ -412,9 +412,15 @@ def run_new(tenant: str, feeds_dir: Path) -> Result:
 
 
 def _process(command: Sequence[str]) -> subprocess.CompletedProcess[str]:
-    """Run a command in the project's folder, without a terminal."""
+    """Run a command in the project's folder, without a terminal.
+
+    The environment of this process is searched for programs, as if it were activated.
+    """
+    programs = Path(sys.executable).parent
+    search_path = f"{programs}{os.pathsep}{os.environ.get('PATH', os.defpath)}"
     return subprocess.run(
         command,
+        env={**os.environ, "PATH": search_path},
         cwd=ROOT,
         stdin=subprocess.DEVNULL,
         capture_output=True,
