@@ -3,9 +3,9 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.relay-setup
-# What .venv was made from: the lock, the kernel's source, and the folder (a moved .venv has wrong
+# What .venv was made from: the lock, the package, the kernel's source, and the folder (a moved .venv has wrong
 # paths in its scripts).
-WANTED = $$(cat requirements.lock relay_core/kernel/scan.pyx relay_core/kernel/*.pxi | git hash-object --stdin) $(CURDIR)
+WANTED = $$(cat requirements.lock pyproject.toml relay_core/kernel/scan.pyx relay_core/kernel/*.pxi | git hash-object --stdin) $(CURDIR)
 
 # Bytecode halves the start-up of every process; a caller's setting must not switch it off.
 unexport PYTHONDONTWRITEBYTECODE
@@ -14,7 +14,7 @@ unexport PYTHONPATH
 unexport VIRTUAL_ENV
 
 .DEFAULT_GOAL := help
-.PHONY: help setup lock demo dev test check thorough coverage format lint types definitions smoke chaos integration skew soak check-corpus real-feeds fuzz-api fuzz-documents fuzz-kernel explore scale bench bench-api bench-catalog bench-changes bench-channels bench-explain bench-formats bench-forms bench-hostile bench-hostile-requests bench-idle bench-lists bench-memory bench-overrides bench-pages bench-parts bench-pulls bench-proof bench-quick bench-rules bench-runs bench-webhooks profile runbook schema commands template screenshots mutants cluster audit figures clean
+.PHONY: help setup lock demo dev test check thorough wheel-check coverage format lint types definitions smoke chaos integration skew soak check-corpus real-feeds fuzz-api fuzz-documents fuzz-kernel explore scale bench bench-api bench-catalog bench-changes bench-channels bench-explain bench-formats bench-forms bench-hostile bench-hostile-requests bench-idle bench-lists bench-memory bench-overrides bench-pages bench-parts bench-pulls bench-proof bench-quick bench-rules bench-runs bench-webhooks profile runbook schema commands template screenshots mutants cluster audit figures clean
 
 help: ## List these targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 32
@@ -65,6 +65,9 @@ check: setup format lint types definitions ## Check a change: format, lint, type
 
 thorough: setup ## Run the tests that check leaves out because they take long; a change must pass both
 	@$(BIN)/python -m pytest -q -n 2 --dist worksteal -m 'thorough and ($(SELECTED))'
+
+wheel-check: setup ## Build the wheel, install it outside of the repository, and try all commands; part of thorough
+	@$(BIN)/python -m pytest -q tests/wheel
 
 coverage: setup ## Run the tests of check and thorough, and list the branches that they miss
 	@$(BIN)/python -m pytest -q -n 2 --dist worksteal -m '$(SELECTED)' \

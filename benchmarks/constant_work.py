@@ -59,8 +59,7 @@ def _told(command: Sequence[str]) -> tuple[float, float]:
 
 def one_run(options: Sequence[str]) -> None:
     """Run the local runner, then the constant work; print the seconds of CPU of both."""
-    sys.path[:0] = [str(ROOT / "scripts")]
-    from local.command import main as run_locally
+    from relay_dagster.local.command import main as run_locally
 
     with (
         Path(os.devnull).open("w") as nowhere,

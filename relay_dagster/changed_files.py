@@ -124,8 +124,8 @@ class _MakeChanges:
     def __call__(self, ask: sandbox.Ask) -> int | None:
         """Write the changes, and return the number of rows; None if there are none."""
         # Only the process of the task loads Arrow.
+        from relay_core.mapped_files import InputFile
         from relay_core.publish.changed_rows import changed_rows
-        from relay_dagster.mapped_files import InputFile
 
         changes = changed_rows(
             InputFile.at(self.older.path).data,

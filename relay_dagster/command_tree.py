@@ -323,8 +323,14 @@ SERVER = Branch(
 TREE = (
     Leaf(
         "new",
-        "first_config.command",
+        "local.new",
         "Write a first config from vendors' files, and print the command that runs it.",
+        panel=_START,
+    ),
+    Leaf(
+        "local",
+        "local.entry",
+        "Run or check a config over files of this machine, without a server.",
         panel=_START,
     ),
     Leaf(

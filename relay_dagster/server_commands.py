@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -20,7 +21,9 @@ if TYPE_CHECKING:
     from relay_dagster.tenants.audit import Origin
     from relay_dagster.wiring import Platform
 
+_BAD_USAGE = 2
 _BROKEN = 3
+_DEMO_PACKAGES = ("asyncssh", "moto", "werkzeug")
 commands = typer.Typer()
 dlq = typer.Typer(
     help="List, redrive, and discard the messages in the dead-letter queue.",
@@ -179,6 +182,18 @@ def transfers() -> None:
     serve(connect(Settings.from_env()))
 
 
+def _need_demo() -> None:
+    """End the command with one line and status 2 if the extra `demo` is not installed."""
+    missing = [name for name in _DEMO_PACKAGES if find_spec(name) is None]
+    if missing:
+        typer.echo(
+            f"This command needs the extra `demo` ({', '.join(missing)}). Install it with: "
+            "pip install 'relay-inventory[demo]'",
+            err=True,
+        )
+        raise typer.Exit(_BAD_USAGE)
+
+
 @commands.command()
 def demo(
     output_dir: Annotated[
@@ -195,6 +210,7 @@ def demo(
     After the first run, a vendor sends a tenth of its feed. That run goes on
     hold, and is shown.
     """
+    _need_demo()
     from relay_dagster.devstack.demo import run_demo
 
     raise typer.Exit(run_demo(output_dir, release=release))
@@ -206,6 +222,7 @@ def dev(
     ui_port: Annotated[int, typer.Option(help="Port of Dagster's UI.")] = 3000,
 ) -> None:
     """Start the stack of the demo with the sample tenant, and run it until Ctrl-C."""
+    _need_demo()
     from relay_dagster.devstack.demo import run_dev
 
     raise typer.Exit(run_dev(api_port=api_port, ui_port=ui_port))

@@ -65,6 +65,7 @@ SLOW = {
     "web/test_vendors.py": "sessions of many pages",
     "aws/dynamodb/test_tenant_store.py": "writers at once, over a server on a port",
     "aws/provisioning": "resources made anew",
+    "component": "whole runs in Dagster",
     "core/ingest/test_cell_sizes.py": "feeds of many megabytes",
     "core/ingest/test_compression.py": "feeds of many megabytes",
     "core/ingest/test_feed_task.py": "processes of their own",
@@ -91,7 +92,7 @@ SLOW = {
     "orchestration": "processes and instances of Dagster",
     "project/test_cli.py": "resources made anew",
     "project/test_loading.py": "processes of their own",
-    "first_config/test_command.py": "files of every kind, each read by a run too",
+    "local/test_new.py": "files of every kind, each read by a run too",
     "intake/test_upload_events.py": "ticks over queues",
 }
 """What `make test` leaves out and `make check` runs, and why it takes long."""
@@ -102,6 +103,7 @@ THOROUGH = {
     "aws/test_clients.py": "waits for servers that do not answer",
     "aws/test_removal.py": "thousands of objects",
     "benchmarks": "commands that measure, each a process of its own",
+    "component/test_project.py": "a project of its own, with Dagster on a port",
     "client": "an API on a port, and commands that wait for its runs",
     "core/config/test_limits.py": "hostile documents of many megabytes",
     "core/ingest/test_parquet.py": "hostile files of many megabytes",
@@ -145,6 +147,7 @@ THOROUGH = {
     "ui": "pages in a browser",
     "transfers": "servers and receivers on ports, and waits",
     "webhooks/test_outbox.py": "events of whole runs",
+    "wheel": "wheels that are built and installed",
 }
 """What `make check` leaves to `make thorough`, which continuous integration runs too, and why."""
 TIERS = {"slow": SLOW, "thorough": THOROUGH}
@@ -167,7 +170,7 @@ REPRESENTATIVES = {
     "orchestration/test_sqlite_storage.py": "test_the_death_of_a_process_loses_no_event",
     "replay/test_verify.py": "test_a_run_is_proved_by_the_bytes_of_each_of_its_csv_files",
     "scripts/test_check_corpus.py": "test_one_list_of_each_cause_is_right",
-    "scripts/test_local_run.py": "test_refused_rows_are_reported_beside_the_feed",
+    "local/test_run.py": "test_refused_rows_are_reported_beside_the_feed",
     "transfers/test_delivery_sender.py": "test_a_publication_is_sent_under_its_name",
     "transfers/test_hostile_servers.py": (
         "test_a_server_that_sends_too_much_before_the_login_fails_its_own_pull"

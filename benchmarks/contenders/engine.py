@@ -5,16 +5,12 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import sys
 from pathlib import Path
 
-from benchmarks.rules import REQUESTED_AT, vendor_ids
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "scripts"))
-
 # The runner loads the engine when it needs it; here that is no part of the work.
-import local.run  # noqa: F401
-from local.command import main as run_locally
+import relay_core.library.runner  # noqa: F401
+from benchmarks.rules import REQUESTED_AT, vendor_ids
+from relay_dagster.local.command import main as run_locally
 
 
 def run(folder: Path, out: Path) -> None:

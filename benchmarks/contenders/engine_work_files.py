@@ -15,11 +15,11 @@ from benchmarks.rules import REQUESTED_AT
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "scripts"))
 
-from local.output import FolderSink
 from relay_core.columnar.threads import tune_process
 from relay_core.config import TenantConfig, load_config, parse_document
 from relay_core.domain.codes import RunStatus
 from relay_core.domain.records import RunContext
+from relay_core.library.sinks import FolderSink
 from relay_core.normalize.vendor_feed import VendorFeed
 from relay_core.publish.keys import ArtifactKeys
 from relay_core.publish.reports import (
@@ -27,7 +27,7 @@ from relay_core.publish.reports import (
     errors_json,
     run_summary_json,
 )
-from relay_core.run import RunStages, RunValues
+from relay_core.run_stages import RunStages, RunValues
 from relay_core.validation.vendor_failures import InputVerdict
 
 _KEYS = ArtifactKeys("", "")

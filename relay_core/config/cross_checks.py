@@ -404,7 +404,8 @@ def _check_s3_key(text: str, info: ValidationInfo) -> str:
     return key
 
 
-def _check_local_path(path: str) -> str:
+def check_local_path(path: str) -> str:
+    """Return the path of a file; refuse a text that names none."""
     if not path.strip() or "\0" in path:
         raise refuse("must be the path of a file")
     return path
@@ -423,7 +424,7 @@ S3Prefix = Annotated[_Prefix | None, _goes_with("s3")]
 _Key = Annotated[str, _goes_with("s3"), AfterValidator(_check_s3_key)]
 S3Key = Annotated[_Key | None, _goes_with("s3")]
 """The key of one object under the tenant's own prefix."""
-_Path = Annotated[str, AfterValidator(_check_local_path)]
+_Path = Annotated[str, AfterValidator(check_local_path)]
 LocalPath = Annotated[_Path | None, _goes_with("file")]
 """A path that is absolute or relative to the config file's folder."""
 

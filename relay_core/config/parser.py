@@ -2,7 +2,7 @@
 
 import itertools
 from collections.abc import Collection, Iterable, Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
     AfterValidator,
@@ -383,6 +383,23 @@ class ParserConfig(values.Section):
         parser._deleted = deleted
         parser._has_gtin_skus = has_gtin_skus
         return parser
+
+    def for_tables(self) -> Self:
+        """Return the parser of a table's rows, which are a Parquet file.
+
+        The options that say nothing about Parquet have their defaults.
+        """
+        idle_options = [
+            option
+            for option, formats in FORMATS_WITH.items()
+            if "parquet" not in formats
+        ]
+        fields = type(self).model_fields
+        changes: dict[str, Any] = {
+            option: fields[option].get_default(call_default_factory=True)
+            for option in (*idle_options, "compression")
+        }
+        return self.model_copy(update={**changes, "format": "parquet"})
 
     @property
     def readable_columns(self) -> tuple[str, ...]:

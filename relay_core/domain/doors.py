@@ -16,9 +16,8 @@ class Door:
 
     scheme: str  # the scheme of its URLs, in small letters
     title: str  # the name of the protocol for people
-    ports: tuple[
-        int, ...
-    ]  # the ports that may be called; the first is the default
+    # The ports that may be called; the first is the default.
+    ports: tuple[int, ...]
     # The forms of the URLs that the config takes; None where it takes none
     pull_url: str | None = None
     delivery_url: str | None = None

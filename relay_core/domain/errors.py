@@ -32,7 +32,7 @@ class ConfigError(RelayError):
     error_code = INVALID_CONFIG
 
     def __init__(self, faults: Iterable[ConfigFault]) -> None:
-        self.faults = tuple(first_faults(faults))
+        self.faults = list(first_faults(faults))
         super().__init__("; ".join(map(str, self.faults)))
 
 

@@ -41,17 +41,15 @@ class FileFormat:
     """A format of files."""
 
     name: str  # the name in a config, which is also the suffix of a file's name
-    title: (
-        str  # the name of a file of the format in a message, with its article
-    )
+    # The name of a file of the format in a message, with its article.
+    title: str
     content_type: str  # the value of the header Content-Type
     shape: Shape
     # The options of a parser that say something about the format; all other options
     # apply to each format
     options: tuple[str, ...] = ()
-    delimiter: str | None = (
-        None  # the text between two cells of a written record
-    )
+    # The text between two cells of a written record.
+    delimiter: str | None = None
     # The first bytes of a workbook, and a text in the head of its archive
     marks: tuple[bytes, bytes] | None = None
 

@@ -1,6 +1,6 @@
 """The table of a run's codes: each code's class, and its words for each reader.
 
-Records, reports, commands, webhooks, and pages take what they say of a code from here.
+Records, reports, commands, webhooks, and pages take a code's words from here.
 The stage of a failure is not in the table: it is the stage that the run was in.
 """
 
@@ -33,9 +33,8 @@ class RunCode:
 
     # The party that can fix the failure; None for a code that only warnings have
     failure_class: FailureClass | None = None
-    title: str = (
-        ""  # the beginning of messages about a file that cannot be used
-    )
+    # The beginning of messages about a file that cannot be used.
+    title: str = ""
     # The message, with places for its facts; "" if each cause has a message of its own
     sentence: str = ""
     # What to do about the failure, before ", then start a new run."; the whole sentence
@@ -70,7 +69,7 @@ _CHECK_FILE = (
 
 _UNKNOWN = RunCode()
 RUN_CODES: Mapping[str, RunCode] = {
-    # --- failures, some of which are warnings too ---
+    # --- failures; a warning can have the same code ---
     FailureCode.MISSING_TENANT_CONFIG: RunCode(
         failure_class=FailureClass.TENANT_CONFIG,
         next_action="Store a config for the tenant",
@@ -323,7 +322,7 @@ RUN_CODES: Mapping[str, RunCode] = {
         ),
     ),
 }
-"""What is said of each code, keyed by the code."""
+"""The facts and the words of each code, keyed by the code."""
 NAMED_SENTENCES: Mapping[str, NamedSentence] = {
     TOO_MANY_DELTAS: NamedSentence(
         FailureCode.STALE_FEED,
@@ -369,5 +368,5 @@ def class_of(error_code: str, attempt_code: str | None = None) -> FailureClass:
 
 
 def code_of(error_code: str | None) -> RunCode:
-    """Return what is said of a code; nothing of one that this release does not know."""
+    """Return the entry of a code; an empty one if this release does not know the code."""
     return RUN_CODES.get(error_code or "", _UNKNOWN)

@@ -8,6 +8,7 @@ import pyarrow as pa
 from relay_core.config.models import FileConfig
 from relay_core.merge.result import MergedInventory
 from relay_core.publish.files.fields import fields_of, row_texts
+from relay_core.publish.files.parquet import typed_table
 from relay_core.publish.files.writer import Chunks
 from relay_core.publish.files.writers import WRITERS
 
@@ -21,6 +22,18 @@ def feed_chunks(merged: MergedInventory) -> Chunks:
     config = merged.config
     rows = _feed_rows(merged)
     return file_chunks(config.output, config.default_currency, rows)
+
+
+def feed_table(merged: MergedInventory) -> pa.Table:
+    """Return the feed as its Parquet file has it: the headers, and amounts as decimals.
+
+    Raises:
+        ValueError: The run has no feed.
+    """
+    config = merged.config
+    rows = written_columns(config.output, _feed_rows(merged))
+    fields = fields_of(config.output, config.default_currency)
+    return typed_table(fields, rows)
 
 
 def preview(merged: MergedInventory, limit: int = 10) -> list[dict[str, str]]:

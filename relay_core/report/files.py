@@ -26,9 +26,10 @@ def file_of(name: str, note: str = "") -> File:
 def files_of(paths: Mapping[str, str]) -> tuple[File, ...]:
     """Return files of a run in the order in which people open them.
 
-    ``paths`` are below the run's prefix, by the artifact's name.
+    ``paths`` are below the run's prefix, by the artifact's name. A work file has an empty
+    name, and is left out.
     """
-    names = artifacts.in_order(paths)[:MAX_FILES]
+    names = artifacts.in_order(filter(None, paths))[:MAX_FILES]
     return tuple(
         File(name, artifacts.title_of(name) or name, paths[name])
         for name in names

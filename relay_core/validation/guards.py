@@ -37,6 +37,28 @@ _MIN_SIZE = 10  # a share of fewer SKUs or rows is not judged
 _LARGEST_PRODUCT = 2**62
 
 
+_OPTIONS = {
+    "skus_removed": "max_skus_removed_pct",
+    "out_of_stock": "max_out_of_stock_pct",
+    "price_drop": "price_drop_pct",
+    "price_rise": "price_rise_pct",
+    "price_level": "price_level",
+    "vendor_rows": "max_vendor_rows_lost_pct",
+}
+"""The option of each guard that turns it off if it is null, in the order of the results."""
+
+
+def guards_set(guards: GuardsConfig) -> list[str]:
+    """Return the names of the guards that judge runs, in the order of their results."""
+    if guards.mode == "off":
+        return []
+    return [
+        name
+        for name, option in _OPTIONS.items()
+        if getattr(guards, option) is not None
+    ]
+
+
 def vendor_rows_share(
     guards: GuardsConfig,
     vendor_id: str,

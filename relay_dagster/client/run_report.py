@@ -15,7 +15,7 @@ from relay_dagster.client.artifacts import RunSummary
 from relay_dagster.client.errors import ClientError, UnexpectedResponseError
 from relay_dagster.client.report_blocks import ReportView
 from relay_dagster.client.run_commands import command_of
-from relay_dagster.client.run_watch import cause_of
+from relay_dagster.client.run_watch import failure_in_words
 from relay_dagster.client.session import Session
 from relay_dagster.client.terminal import (
     Screen,
@@ -160,7 +160,7 @@ def _standing(run: Run) -> str:
 def _facts(run: Run) -> Iterator[str]:
     """Yield the lines about a run's record."""
     if run.error_code:
-        yield cause_of(run)
+        yield failure_in_words(run)
     if run.next_action:
         yield f"{run.failure_class}; next step: {run.next_action}"
     version = "none found" if run.config_version is None else run.config_version
@@ -182,7 +182,7 @@ def _facts(run: Run) -> Iterator[str]:
     if run.dagster_url:
         yield f"Dagster: {run.dagster_url}"
     if run.has_ended and run.error_code:
-        yield f"for causes and samples: relay runs errors {run.run_id}"
+        yield f"for its errors with samples: relay runs errors {run.run_id}"
 
 
 def _moments(run: Run) -> Iterator[str]:

@@ -74,11 +74,11 @@ def exit_status(session: Session, run: Run) -> int:
     """Return the exit status of an ended run; write the cause of a failure as last line."""
     if run.succeeded:
         return 0
-    session.screen.complain(cause_of(run))
+    session.screen.complain(failure_in_words(run))
     return HELD if run.is_held else 1
 
 
-def cause_of(run: Run) -> str:
+def failure_in_words(run: Run) -> str:
     """Return in one line why a run did not succeed."""
     if run.is_held and run.hold is not None:
         return f"{run.status}: {', '.join(run.hold.guard_names)}"
@@ -115,7 +115,7 @@ def _remarks(run: Run) -> Iterator[str]:
     if run.cancel_requested_at is not None and not run.has_ended:
         yield "being cancelled"
     if run.next_attempt_at is not None:
-        yield f"attempt {run.attempt} ended, {cause_of(run)}"
+        yield f"attempt {run.attempt} ended, {failure_in_words(run)}"
         yield f"next attempt at {instant(run.next_attempt_at)}"
 
 

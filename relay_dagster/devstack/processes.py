@@ -21,6 +21,7 @@ from urllib.parse import urlsplit
 import httpx
 
 PROJECT_ROOT = Path(__file__).resolve().parents[2]
+_DAGSTER_YAML = Path(__file__).with_name("dagster.yaml")
 HOST = "127.0.0.1"
 START_TIMEOUT_SECONDS = 90
 STOP_TIMEOUT_SECONDS = 3
@@ -167,7 +168,7 @@ class Stack:
 
     def dagster_settings(self) -> str:
         """Return the text of `dagster.yaml`."""
-        settings = (PROJECT_ROOT / "dagster.yaml").read_text("utf-8")
+        settings = _DAGSTER_YAML.read_text("utf-8")
         return settings + _STORAGE.format(folder=self.dagster_home)
 
     @property

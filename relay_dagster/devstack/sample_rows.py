@@ -9,7 +9,7 @@ from relay_core.merge.row_counts import RowCounts
 from relay_core.normalize.vendor_feed import FeedFile, VendorFeed
 from relay_core.publish.findings import RunFindings
 from relay_core.publish.keys import ArtifactKeys
-from relay_core.run import RunStages
+from relay_core.run_stages import RunStages
 from relay_core.samples import sample_config_text, sample_files
 from relay_core.validation.vendor_failures import (
     InputFile,

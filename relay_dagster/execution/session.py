@@ -25,7 +25,7 @@ from relay_core.normalize.vendor_feed import FeedFile, VendorFeed
 from relay_core.publish.compared import Compared
 from relay_core.publish.findings import RunFindings, RunScope
 from relay_core.publish.reports import config_snapshot_json
-from relay_core.run import RunStages, RunValues
+from relay_core.run_stages import RunStages, RunValues
 from relay_core.validation.vendor_failures import InputVerdict
 from relay_dagster.aws.dynamodb.tenant_store import StoredConfig
 from relay_dagster.execution.attempt import Attempt, Launch, RunStoppedError

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from relay_core import sandbox
 from relay_core.config import PricingConfig, TenantConfig
+from relay_core.config.inputs.tenant_inputs import inputs_of
 from relay_core.domain.errors import ArtifactsExpiredError, FeedUnreadableError
 from relay_core.domain.input_names import ids_of
 from relay_core.onboarding.check_results import FeedCheck
@@ -24,7 +25,6 @@ from relay_core.publish.keys import ArtifactKeys
 from relay_dagster.aws.object_store import ObjectStore
 from relay_dagster.drain import Deadline
 from relay_dagster.http.limits import DEFAULT_API_LIMITS, ApiLimits
-from relay_dagster.triggers.inputs import inputs_of
 
 if TYPE_CHECKING:
     from relay_core.columnar.sorted_file import ByteRange

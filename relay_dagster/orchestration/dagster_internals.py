@@ -180,8 +180,8 @@ def set_storages(
 class EventFiles:
     """The base of a `SqliteEventLogStorage` whose connections come from engines of its own.
 
-    It stands before Dagster's class among the bases of a class. That class has `engine_of`
-    for the engine of a file, and `has_tables` for whether Dagster has made a file's tables.
+    List it before Dagster's class among the bases. The class that has both as bases defines
+    `engine_of` and `has_tables`.
     """
 
     def engine_of(self, shard: str) -> "sa.Engine":

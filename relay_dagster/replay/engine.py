@@ -22,7 +22,7 @@ from relay_core.publish.artifacts import (
     UPLOAD,
 )
 from relay_core.publish.keys import ArtifactKeys
-from relay_core.run import RunStages, RunValues
+from relay_core.run_stages import RunStages, RunValues
 from relay_core.validation.vendor_failures import (
     InputFile,
     InputVerdict,

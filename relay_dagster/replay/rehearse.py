@@ -17,7 +17,7 @@ from relay_core.publish.artifacts import CHANNEL, FEED, artifact_named
 from relay_core.publish.changes import Changes, PriceMove
 from relay_core.publish.findings import RunFindings
 from relay_core.publish.state import StateContext
-from relay_core.run import RunStages
+from relay_core.run_stages import RunStages
 from relay_core.validation.comparison import Comparison, FeedFigures
 from relay_dagster.client.config_files import read_config_file
 from relay_dagster.client.errors import BadUsageError, ClientError

@@ -13,6 +13,7 @@ from relay_core.domain.errors import (
     UnsupportedSchemaVersionError,
 )
 from relay_core.domain.limits import DEFAULT_LIMITS, Limits
+from relay_core.mapped_files import InputFile
 from relay_core.publish.state import Baseline, read_state
 from relay_dagster.client.artifacts import (
     ConfigSnapshot,
@@ -22,7 +23,6 @@ from relay_dagster.client.artifacts import (
 from relay_dagster.client.errors import ApiError, ClientError, FileGoneError
 from relay_dagster.client.links import download_to, read_report
 from relay_dagster.client.session import Session
-from relay_dagster.mapped_files import InputFile
 from relay_dagster.wire.base import ResponseBody
 from relay_dagster.wire.runs import Run
 

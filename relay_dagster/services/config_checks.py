@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 from relay_core import sandbox
 from relay_core.config import TenantConfig, load_config
+from relay_core.config.inputs.tenant_inputs import Input, inputs_of
 from relay_core.config.lint import config_doubts
 from relay_core.config.reading.json_patch import parser_patch, parser_steps
 from relay_core.config.values import sound_id
@@ -26,7 +27,6 @@ from relay_dagster.http.problems import (
 from relay_dagster.http.security.auth import Parts
 from relay_dagster.runs.job_message import is_id
 from relay_dagster.services.upload_checks import CheckedUpload, check_uploads
-from relay_dagster.triggers.inputs import Input, inputs_of
 from relay_dagster.wire import config_checks as wire
 from relay_dagster.wire.base import Fault, ResponseBody
 

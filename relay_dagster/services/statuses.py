@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 
 from relay_core.config import TenantConfig
+from relay_core.config.inputs.tenant_inputs import Input, inputs_of
 from relay_core.domain.codes import CATALOG, RunStatus
 from relay_core.domain.records import VendorResult
 from relay_dagster.aws.dynamodb.run_store import RunStore
@@ -16,7 +17,6 @@ from relay_dagster.http.security.auth import Call
 from relay_dagster.runs.model import RunRecord
 from relay_dagster.runs.ports import utc_now
 from relay_dagster.services import tenants
-from relay_dagster.triggers.inputs import Input, inputs_of
 from relay_dagster.wire import tenants as wire
 from relay_dagster.wire.runs import LastRun, Publication, PublicationList
 from relay_dagster.wiring import Platform

@@ -11,6 +11,7 @@ from functools import partial
 from typing import Any
 
 from relay_core.config import TenantConfig
+from relay_core.config.inputs.tenant_inputs import Input
 from relay_core.onboarding.check_results import FeedCheck
 from relay_core.onboarding.feed_sample import FeedSample, is_read_whole
 from relay_dagster.aws.object_store import ObjectStore
@@ -20,7 +21,6 @@ from relay_dagster.http.engine_tasks import (
     EngineTasks,
     TaskDeadline,
 )
-from relay_dagster.triggers.inputs import Input
 
 HEAD_BYTES = 1 << 20
 """The number of bytes that are read first of each upload."""

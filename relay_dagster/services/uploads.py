@@ -1,11 +1,11 @@
 """Uploads of vendors' files: the signed forms, and the inputs that take them."""
 
+from relay_core.config.inputs.tenant_inputs import Input, inputs_of
 from relay_core.domain.errors import ConfigFault
 from relay_core.domain.input_names import name_of
 from relay_dagster.aws.dynamodb.tenant_store import StoredConfig
 from relay_dagster.aws.object_store import MAX_BYTES, MAX_KEY_BYTES
 from relay_dagster.http.problems import ProblemError, invalid_request
-from relay_dagster.triggers.inputs import Input, inputs_of
 from relay_dagster.wire.tenants import UploadLink
 from relay_dagster.wiring import Platform
 

@@ -14,6 +14,7 @@ from posixpath import basename
 from time import sleep
 
 from relay_core.config.deliveries import DeliveryConfig
+from relay_core.config.inputs.tenant_inputs import Input
 from relay_core.config.inputs.uploads import FileKind
 from relay_core.config.pulls import PullConfig
 from relay_core.domain.destination import Destination, UnfitUrlError
@@ -32,7 +33,6 @@ from relay_dagster.transfers.doors import Folder, Visit, client_of
 from relay_dagster.transfers.room import TransferRoom
 from relay_dagster.triggers import file_series, pulls
 from relay_dagster.triggers.file_series import NO_FILES, ListedFile, Survey
-from relay_dagster.triggers.inputs import Input
 from relay_dagster.triggers.pulled_files import (
     Download,
     FileMark,

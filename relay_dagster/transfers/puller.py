@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import KW_ONLY, dataclass, field
 from datetime import datetime, timedelta
 
+from relay_core.config.inputs.tenant_inputs import inputs_of
 from relay_dagster.aws.metrics import PULL_FAILED, report_fault
 from relay_dagster.logs import event_log
 from relay_dagster.runs.errors import TenantClosingError
@@ -22,7 +23,6 @@ from relay_dagster.transfers.room import (
     TransferRoom,
 )
 from relay_dagster.triggers import pulls
-from relay_dagster.triggers.inputs import inputs_of
 from relay_dagster.triggers.pulls import PullState
 from relay_dagster.wiring import Platform
 from relay_dagster.work.queue import LeasedItem

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from relay_core.config import TenantConfig
+from relay_core.config.inputs.tenant_inputs import Input, inputs_of
 from relay_core.config.triggers import OnUploadConfig
-from relay_dagster.triggers.inputs import Input, inputs_of
 
 
 @dataclass(frozen=True, slots=True)

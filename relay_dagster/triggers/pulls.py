@@ -11,12 +11,12 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from relay_core.config import TenantConfig
+from relay_core.config.inputs.tenant_inputs import inputs_of
 from relay_core.config.pulls import PullConfig
 from relay_core.domain.cell_rules import cut
 from relay_core.domain.input_names import name_of
 from relay_dagster.runs.transitions import rule
 from relay_dagster.triggers.file_series import FileSeries, with_pulled
-from relay_dagster.triggers.inputs import inputs_of
 from relay_dagster.triggers.pulled_files import NO_MARK, FileMark, StagedFile
 from relay_dagster.webhooks.model import Event, EventType, new_event
 

@@ -1,7 +1,7 @@
 """The texts of errors: of whole pages, of a form's fields, of runs and of files.
 
-Each text names the problem and the next step, without internal names. Those of error
-codes are in the codes' tables.
+Each text names the problem and the next step, without internal names. The tables of
+error codes have the texts of whole pages and of runs.
 """
 
 from collections.abc import Mapping, Sequence

@@ -39,9 +39,8 @@ class Selection(NamedTuple):
     table: Table
     field: str
     values: frozenset[str] = frozenset()  # the values that can be selected
-    all_label: str = (
-        ""  # the label of the box that selects every row of the whole list
-    )
+    # The label of the box that selects every row of the whole list.
+    all_label: str = ""
 
 
 class ActionForm(NamedTuple):

@@ -10,6 +10,7 @@ from typing import Annotated
 
 from fastapi import Depends, Request, Response
 
+from relay_core.config.inputs.tenant_inputs import Input, inputs_of
 from relay_core.config.parser import ParserConfig
 from relay_core.domain.codes import FailureCode
 from relay_core.onboarding.findings import NO_AMOUNTS
@@ -19,7 +20,6 @@ from relay_dagster.http.problems import ProblemError, unavailable
 from relay_dagster.http.security.auth import Parts, PartsDep, link_of
 from relay_dagster.services import tenants
 from relay_dagster.services.config_checks import check_document
-from relay_dagster.triggers.inputs import Input, inputs_of
 from relay_dagster.web import error_words, frame, uploads, words
 from relay_dagster.web.shop import Shop, shop_of
 from relay_dagster.wire.config_checks import HeadReading, VendorCheck

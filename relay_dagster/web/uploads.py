@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 from fastapi import Request
 
 from relay_core.config.inputs.changes import ChangesConfig
+from relay_core.config.inputs.tenant_inputs import Input
 from relay_core.config.inputs.uploads import FileKind, name_of_upload
 from relay_core.domain.codes import VendorStatus
 from relay_dagster.aws.dynamodb.link_store import Link
@@ -21,7 +22,6 @@ from relay_dagster.runs.ports import utc_now
 from relay_dagster.services.runs import summary_of
 from relay_dagster.services.uploads import sign_key
 from relay_dagster.triggers import link_uploads
-from relay_dagster.triggers.inputs import Input
 from relay_dagster.web import error_words, visits, words
 from relay_dagster.wiring import Platform
 

@@ -6,6 +6,7 @@ from typing import Annotated, Any, NamedTuple
 
 from fastapi import Query, Request, Response
 
+from relay_core.config.inputs.tenant_inputs import Input, inputs_of
 from relay_core.config.reading.json_patch import (
     PatchStep,
     Path,
@@ -20,7 +21,6 @@ from relay_dagster.services import tenants
 from relay_dagster.services.config_checks import check_document
 from relay_dagster.services.statuses import get_status
 from relay_dagster.tenants.scopes import Scope
-from relay_dagster.triggers.inputs import Input, inputs_of
 from relay_dagster.web import frame, uploads, visits
 from relay_dagster.web.overview import vendor_path
 from relay_dagster.web.shop import shop_of

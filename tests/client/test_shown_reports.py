@@ -59,12 +59,12 @@ def test_show_and_the_page_print_every_figure_of_the_report(
     objects = world.platform.objects
     report = read_report(objects.read(artifacts["report_data"]))
     page = read_page(objects.read(artifacts["report"])).text
-    told = world.relay("runs", "show", run_id)
-    assert told.exit_code == 0, told.output
+    result = world.relay("runs", "show", run_id)
+    assert result.exit_code == 0, result.output
     figures = figures_of(report)
     assert len(figures) > 3
-    lines = [one_line(line) for line in told.stdout.splitlines()]
+    lines = [one_line(line) for line in result.stdout.splitlines()]
     for texts in figures:
-        wanted = one_line(" ".join(texts))
-        assert any(line.startswith(wanted) for line in lines), wanted
+        figure_text = one_line(" ".join(texts))
+        assert any(line.startswith(figure_text) for line in lines), figure_text
         assert all(one_line(text) in page for text in texts), texts

@@ -14,7 +14,7 @@ from relay_core.domain.limits import DEFAULT_LIMITS
 from relay_core.merge.best_offer import columns_to_merge
 from relay_core.normalize.catalog_file import read_catalog
 from relay_core.normalize.vendor_feed import FeedReader, VendorFeed
-from relay_core.run import columns_to_read
+from relay_core.run_stages import columns_to_read
 from support.builders import REQUESTED_AT, tenant_config, vendor_document
 from support.explaining import RunInMemory, run_in_memory
 from support.reported_runs import errors_of, summary_of

@@ -16,7 +16,7 @@ from relay_core.normalize.vendor_feed import VendorFeed
 from relay_core.publish.findings import RunFindings
 from relay_core.publish.keys import ArtifactKeys
 from relay_core.publish.state import Baseline, read_state
-from relay_core.run import RunStages
+from relay_core.run_stages import RunStages
 from relay_core.validation.vendor_failures import VendorInput
 from support.builders import (
     REQUESTED_AT,

@@ -48,7 +48,9 @@ def variables_read() -> set[str]:
     names: set[str] = set()
     for field in Settings.model_fields.values():
         alias = field.validation_alias
-        names.update([str(each) for each in getattr(alias, "choices", [alias])])
+        names.update(
+            [str(choice) for choice in getattr(alias, "choices", [alias])]
+        )
     for name in ("dagster.compose.yaml", "workspace.yaml"):
         text = (DEPLOY / name).read_text("utf-8")
         names.update(re.findall(r"env: (\w+)", text))
@@ -64,25 +66,25 @@ def test_the_settings_accept_the_variables_of_each_service(
     assert settings.queue_url.startswith(variables["AWS_ENDPOINT_URL"])
     assert set(variables) <= variables_read() | OF_BOTO3
     files = (DEPLOY / "dagster.compose.yaml", DEPLOY / "workspace.yaml")
-    wanted = re.findall(
+    names_in_code = re.findall(
         r"env: (\w+)", "".join(path.read_text("utf-8") for path in files)
     )
-    assert set(wanted) <= set(variables)
+    assert set(names_in_code) <= set(variables)
 
 
 @pytest.mark.parametrize("service", ["api", "code", "ui"])
 def test_each_command_exists_with_its_options(service: str) -> None:
     command = SERVICES[service]["command"]
-    shown = subprocess.run(
+    process = subprocess.run(
         [Path(sys.executable).parent / command[0], *command[1:], "--help"],
         capture_output=True,
         text=True,
         env={"TERMINAL_WIDTH": "200"},
     )
-    assert shown.returncode == 0, shown.stderr
+    assert process.returncode == 0, process.stderr
     for option in command:
         if option.startswith("-"):
-            assert option in shown.stdout
+            assert option in process.stdout
 
 
 def test_every_address_is_of_a_service_and_its_port() -> None:

@@ -40,9 +40,9 @@ CALLS = {
     # The copies, once.
     "s3.GetObject": 3 + 3,
     # Config snapshot, manifest (once more when all is read), errors, invalid rows and the same by
-    # SKU, summary, report; of each vendor its normalized.csv and its work file; the merged feed and
-    # its state.
-    "s3.PutObject": 8 + 3 + 3 + 2,
+    # SKU, summary, report and its data; of each vendor its normalized.csv and its work file; the
+    # merged feed and its state.
+    "s3.PutObject": 9 + 3 + 3 + 2,
 }
 """Of a run that has everything: a SKU map for each vendor, invalid rows, warnings. No heartbeat is
 among them: the first comes after ``RELAY_HEARTBEAT_SECONDS``."""

@@ -19,9 +19,9 @@ import pytest
 
 from integration.waiting import wait_for
 from relay_core.config import load_config
+from relay_core.config.inputs.tenant_inputs import inputs_of
 from relay_dagster.aws.secrets import SecretValue
 from relay_dagster.devstack.processes import free_port, port_answers
-from relay_dagster.triggers.inputs import inputs_of
 from relay_dagster.wiring import Platform
 from support.deliveries_world import deliveries_world
 from support.pulls_world import CSV, PullsWorld, pull_all, series_config

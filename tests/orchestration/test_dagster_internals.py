@@ -109,15 +109,15 @@ def private_attributes(tree: ast.Module) -> Iterator[str]:
     They are those of `INTERNALS`, and all others that are neither the module's own nor
     methods of named tuples.
     """
-    known = {*names_bound_to_self(tree), "_asdict", "_replace"}
+    known_names = {*names_bound_to_self(tree), "_asdict", "_replace"}
     for node in ast.walk(tree):
         if isinstance(node, ast.FunctionDef):
             yield from {node.name} & PRIVATE_ATTRIBUTES
         elif isinstance(node, ast.Attribute):
-            is_own = ast.unparse(node.value) in ("self", "cls", "super()")
+            is_of_itself = ast.unparse(node.value) in ("self", "cls", "super()")
             is_private = bool(re.fullmatch(r"_[a-z]\w*", node.attr))
             if node.attr in PRIVATE_ATTRIBUTES or (
-                is_private and not is_own and node.attr not in known
+                is_private and not is_of_itself and node.attr not in known_names
             ):
                 yield node.attr
 

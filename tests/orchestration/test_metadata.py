@@ -32,9 +32,9 @@ def platform() -> Iterator[Platform]:
 
 @contextmanager
 def claimed(platform: Platform) -> Iterator[Attempt]:
-    given = tags.run_tags(RUN_ID, "acme", attempt=1)
+    run_tags = tags.run_tags(RUN_ID, "acme", attempt=1)
     attempt = Attempt.claim(
-        platform, Launch("d", "acme", given, frozenset(ASSETS))
+        platform, Launch("d", "acme", run_tags, frozenset(ASSETS))
     )
     try:
         yield attempt
@@ -47,21 +47,21 @@ def test_a_failure_names_run_stage_and_attempt_and_the_reports_that_there_are(
 ) -> None:
     with claimed(platform) as attempt:
         attempt.sink.artifacts["errors"] = "key/errors.json"
-        shown = failure_metadata(attempt)
-    assert list(shown) == [
+        metadata = failure_metadata(attempt)
+    assert list(metadata) == [
         "run_id",
         "stage",
         "attempt",
         "started_by",
         "artifact/errors",
     ]
-    assert (shown["run_id"], shown["stage"], shown["attempt"]) == (
+    assert (metadata["run_id"], metadata["stage"], metadata["attempt"]) == (
         RUN_ID,
         "FETCH_INPUTS",
         1,
     )
-    assert shown["started_by"] == "api"
-    assert shown["artifact/errors"] == dg.MetadataValue.path(
+    assert metadata["started_by"] == "api"
+    assert metadata["artifact/errors"] == dg.MetadataValue.path(
         platform.objects.uri("key/errors.json")
     )
 
@@ -76,28 +76,32 @@ def test_a_run_that_has_failed_says_whose_it_is_and_what_to_do(
                     "DECODE_ERROR", "decode error", Stage.NORMALIZE, ("acme",)
                 )
             )
-        shown = failure_metadata(attempt)
-    assert list(shown)[:5] == [
+        metadata = failure_metadata(attempt)
+    assert list(metadata)[:5] == [
         "run_id",
         "stage",
         "attempt",
         "failure_class",
         "next_action",
     ]
-    assert shown["failure_class"] == "vendor_data"
-    assert shown["next_action"].startswith("Set parser.encoding of vendor acme")
+    assert metadata["failure_class"] == "vendor_data"
+    assert metadata["next_action"].startswith(
+        "Set parser.encoding of vendor acme"
+    )
 
 
 def test_a_failure_that_is_tried_again_says_when(platform: Platform) -> None:
     with claimed(platform) as attempt:
         attempt.release_for_retry(ThrottledError("s3.PutObject", "slow down"))
-        shown = failure_metadata(attempt)
-    assert shown["next_attempt_at"].endswith("Z")
+        metadata = failure_metadata(attempt)
+    assert metadata["next_attempt_at"].endswith("Z")
 
 
 def test_no_vendors_are_no_rows(platform: Platform) -> None:
     with claimed(platform) as attempt:
-        shown = normalized_metadata([], attempt.sink)
-    counts = [shown[name] for name in ("rows_in", "rows_valid", "rows_invalid")]
-    assert (counts, shown["dagster/row_count"]) == ([0, 0, 0], 0)
-    assert shown["vendors"].records == []
+        metadata = normalized_metadata([], attempt.sink)
+    counts = [
+        metadata[name] for name in ("rows_in", "rows_valid", "rows_invalid")
+    ]
+    assert (counts, metadata["dagster/row_count"]) == ([0, 0, 0], 0)
+    assert metadata["vendors"].records == []

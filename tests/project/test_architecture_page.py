@@ -103,8 +103,8 @@ def steps(recipe: str) -> list[list[str]]:
 
 
 def test_each_kind_of_addition_has_a_recipe() -> None:
-    found = re.findall(r"(?m)^### To add (.+)$", RECIPES)
-    assert set(found) == _KINDS
+    kinds = re.findall(r"(?m)^### To add (.+)$", RECIPES)
+    assert set(kinds) == _KINDS
 
 
 def test_each_step_of_a_recipe_names_a_file_and_the_test_that_needs_it() -> (

@@ -19,11 +19,11 @@ SYSTEM = ("dagster", "boto3", "botocore", "sqlalchemy", *SERVERS)
 API = "import relay_dagster.server.app"
 RUN_PROCESS = "import relay_dagster.definitions"
 LOCAL_RUN = (
-    "import runpy; "
-    "main = runpy.run_path('scripts/local_run.py')['main']; "
+    "from relay_dagster.local.process import prepare; prepare(); "
+    "from relay_dagster.local.command import main; "
     "assert main(sys.argv[1:]) == 0"
 )
-LOCAL_CHECK = "from local.command import main; main([*sys.argv[1:], '--check'])"
+LOCAL_CHECK = "from relay_dagster.local.command import main; main([*sys.argv[1:], '--check'])"
 MEMORY_LIMIT = (
     "from relay_dagster.execution.memory_limit import MemoryLimit; "
     "limit = MemoryLimit(1 << 20); limit.hold(); limit.lift()"
@@ -59,12 +59,15 @@ WORKBOOKS = ("xlrd", "xml", "relay_core.sandbox")
                 "pydantic_settings",
                 "typeguard",
                 "asyncio",
-                "local.explain",
+                "relay_core.library.run_files",
+                "relay_core.library.checks",
+                "rich",
+                "typer",
                 # Every row keeps the contracts, and no cause needs a patch.
                 *(*CONTRACTS, "relay_core.onboarding.patches"),
                 # The vendor has one file.
                 "relay_core.normalize.file_lists.combining",
-                "relay_dagster.triggers.inputs",
+                "relay_core.config.inputs.tenant_inputs",
                 # The config is JSON, and the feed is CSV.
                 *("yaml", *WORKBOOKS),
                 "relay_core.ingest.jsonl",
@@ -93,6 +96,11 @@ WORKBOOKS = ("xlrd", "xml", "relay_core.sandbox")
                 "yaml",
             ),
             id="API",
+        ),
+        pytest.param(
+            "from relay_dagster import MerchantFeedComponent",
+            (*ENGINE, "boto3", "typer", *SERVERS),
+            id="component, when dg lists it",
         ),
         pytest.param(
             f"{RUN_PROCESS}; {MEMORY_LIMIT}",

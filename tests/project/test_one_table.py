@@ -116,10 +116,10 @@ def test_the_guide_and_the_pages_show_the_url_of_each_door() -> None:
     for door in DOORS.values():
         ports = " or ".join(map(str, door.ports))
         for form in (door.pull_url, door.delivery_url):
-            shown = form is None or f"`{form}` with port {ports}" in "".join(
-                rows
+            is_listed = (
+                form is None or f"`{form}` with port {ports}" in "".join(rows)
             )
-            assert shown, f"docs/CONFIG.md lacks {form} or its ports"
+            assert is_listed, f"docs/CONFIG.md lacks {form} or its ports"
         assert f"{door.scheme}://" in "".join(addresses)
 
 

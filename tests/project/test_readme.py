@@ -9,8 +9,8 @@ import sys
 import textwrap
 from pathlib import Path
 
-from local.request import parser
 from relay_core.samples import SAMPLE_TENANTS
+from relay_dagster.local.options import parser
 from support.pages import MAKEFILE, PAGES, codes_in, found
 
 README = PAGES["README.md"]
@@ -44,7 +44,7 @@ def test_the_first_screen_names_the_two_commands_and_no_other() -> None:
 
 def test_the_local_runners_options_that_are_named_exist() -> None:
     named = found(
-        r"--[a-z-]+", [code for code in CODE if "local_run.py" in code]
+        r"--[a-z-]+", [code for code in CODE if "relay local" in code]
     )
     assert named
     assert set(named) <= set(re.findall(r"--[a-z-]+", parser().format_help()))
@@ -61,9 +61,10 @@ def test_the_first_minute_makes_files_a_feed(tmp_path: Path) -> None:
         for block in blocks
     )
     printed = bash(new).splitlines()
-    # The README wraps the command that is printed.
-    command, _, shows_feed = run.replace("\\\n    ", "").rpartition("\ncat ")
-    assert printed[-1].replace(BIN, ".venv/bin") == command
+    command, _, shows_feed = run.strip().rpartition("\ncat ")
+    assert f".venv/bin/{printed[-1]}" == command
+    shows_feed = shows_feed.replace("out/", f"{tmp_path}/out/")
+    command += f" --output-dir {tmp_path / 'out'}"
     lines = bash(f"{command}\ncat {shows_feed}").splitlines()[-8:]
     # The last column is the time of the run.
     assert [line.rpartition(",")[0] for line in lines] == [

@@ -17,6 +17,7 @@ RENDERERS = (
     "relay_core/report/report.py",
     "relay_core/report/templates/blocks.html.jinja",
     "relay_core/report/templates/page.html.jinja",
+    "relay_core/report/templates/parts.html.jinja",
     "relay_dagster/client/report_blocks.py",
     "relay_dagster/client/run_report.py",
     "relay_dagster/orchestration/metadata.py",
@@ -30,10 +31,21 @@ FEATURES = (
     "catalog",
     "channel",
     "deliver",
+    "doubt",
     "guard",
+    "out_of_stock",
+    "outbid",
     "override",
+    "price_drop",
+    "price_level",
+    "price_rise",
     "pull",
     "quarantine",
+    "skus_removed",
+    "uncovered",
+    "unmatched",
+    "unpriced",
+    "vendor_rows",
 )
 """The beginnings of the words of features, each of which has a room of its own."""
 _WORDS = re.compile(f"_?({'|'.join(FEATURES)})", re.IGNORECASE)
@@ -48,6 +60,14 @@ def feature_words(path: Path) -> list[str]:
 @pytest.mark.parametrize("name", RENDERERS)
 def test_what_shows_a_report_has_no_word_of_a_feature(name: str) -> None:
     assert feature_words(ROOT / name) == []
+
+
+def test_every_template_of_the_report_is_a_renderer() -> None:
+    folder = ROOT / "relay_core/report/templates"
+    names = [
+        path.relative_to(ROOT).as_posix() for path in folder.glob("*.jinja")
+    ]
+    assert set(names) <= set(RENDERERS)
 
 
 def test_a_word_of_a_feature_is_seen_in_any_form(tmp_path: Path) -> None:

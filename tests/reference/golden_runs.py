@@ -19,7 +19,7 @@ sys.path[:0] = [
 
 from benchmarks.feeds import Shape, write_feeds  # noqa: E402
 from golden_tenants import TENANTS, golden_tenant  # noqa: E402
-from local.command import main as run_locally  # noqa: E402
+from relay_dagster.local.command import main as run_locally  # noqa: E402
 
 HASHES = ROOT / "tests" / "core" / "golden.json"
 MANY_ROWS = "many_rows"

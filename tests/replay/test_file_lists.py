@@ -7,9 +7,9 @@ from typing import Any
 
 from relay_core.config import TenantConfig
 from relay_core.domain.codes import VendorStatus
+from relay_core.mapped_files import InputFile
 from relay_core.validation.vendor_failures import InputVerdict, VendorState
 from relay_dagster.client.artifacts import InputManifest
-from relay_dagster.mapped_files import InputFile
 from relay_dagster.replay.engine import ReplayInputs
 from support.builders import tenant_config, vendor_document
 from support.file_lists import part

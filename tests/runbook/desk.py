@@ -92,10 +92,10 @@ class Desk:
         return wait_for(
             f"run {run['run_id']} has its reports",
             lambda: (
-                (shown := self.relay.shown(run["run_id"]))[
+                (run_now := self.relay.shown(run["run_id"]))[
                     "errors_artifact_key"
                 ]
-                and shown
+                and run_now
             ),
             within=60,
         )

@@ -48,5 +48,5 @@ def test_each_subject_is_there_with_its_tests_and_has_mutants(
 
 def test_a_module_that_is_none_of_them_is_bad_usage() -> None:
     with pytest.raises(SystemExit) as system_exit:
-        main(["relay_core/run.py"])
+        main(["relay_core/run_stages.py"])
     assert system_exit.value.code == 2

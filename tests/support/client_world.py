@@ -17,7 +17,7 @@ from relay_core.domain.codes import CATALOG, RunStatus, VendorStatus
 from relay_core.domain.records import RunContext
 from relay_core.normalize.vendor_feed import VendorFeed
 from relay_core.publish.findings import RunFindings, RunScope
-from relay_core.run import RunStages
+from relay_core.run_stages import RunStages
 from relay_core.validation.vendor_failures import InputVerdict, VendorState
 from relay_dagster import cli
 from relay_dagster.execution.bucket_sink import BucketSink

@@ -19,7 +19,7 @@ from relay_core.publish.reports import (
     manifest_entry,
 )
 from relay_core.publish.state import Baseline
-from relay_core.run import LastGoodFeeds, RunStages
+from relay_core.run_stages import LastGoodFeeds, RunStages
 from relay_core.validation.vendor_failures import VendorInput
 from support.builders import REQUESTED_AT, RUN_ID, run_context
 from support.memory_sink import MemorySink

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from relay_core.config import TenantConfig, load_config
 from relay_core.config.inputs.uploads import FileKind
 from relay_core.normalize.vendor_feed import FeedFile, VendorFeed
-from relay_core.run import RunStages
+from relay_core.run_stages import RunStages
 from relay_core.validation.vendor_failures import (
     InputFile,
     InputVerdict,

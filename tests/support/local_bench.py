@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from local.command import main
+from relay_dagster.local.command import main
 
 NOW = "2026-03-01T12:00:00Z"
 

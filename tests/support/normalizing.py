@@ -16,7 +16,7 @@ from relay_core.normalize.fallback import FallbackPolicy
 from relay_core.normalize.result import NormalizedVendor
 from relay_core.normalize.vendor_feed import FeedReader, VendorFeed
 from relay_core.publish.keys import ArtifactKeys
-from relay_core.run import columns_to_read
+from relay_core.run_stages import columns_to_read
 from relay_core.validation.row_schemas import OFFER_SCHEMA
 from relay_core.vendor_pass import VendorPass
 from support.builders import REQUESTED_AT

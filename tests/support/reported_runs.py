@@ -17,7 +17,7 @@ from relay_core.publish.state import Baseline, read_state
 from relay_core.report.contents import report_of
 from relay_core.report.html import report_html
 from relay_core.report.report import Report
-from relay_core.run import RunStages
+from relay_core.run_stages import RunStages
 from relay_core.validation.vendor_failures import VendorInput
 from support.builders import (
     REQUESTED_AT,

@@ -29,8 +29,11 @@ ORDER: dict[str, tuple[tuple[str, ...], ...]] = {
         ("report",),
         ("onboarding",),
         ("vendor_pass",),
-        ("run",),
+        ("run_stages",),
         ("samples",),
+        ("mapped_files",),
+        ("first_config",),
+        ("library",),
     ),
     "relay_dagster": (
         (
@@ -38,7 +41,6 @@ ORDER: dict[str, tuple[tuple[str, ...], ...]] = {
             "logs",
             "tags",
             "external_errors",
-            "mapped_files",
             "drain",
             "loading",
         ),
@@ -66,7 +68,8 @@ ORDER: dict[str, tuple[tuple[str, ...], ...]] = {
         ("server",),
         ("client",),
         ("replay",),
-        ("first_config",),
+        ("local",),
+        ("component",),
         ("devstack",),
         ("definitions", "command_tree"),
         ("launching", "lazy_commands"),
@@ -77,6 +80,7 @@ ORDER: dict[str, tuple[tuple[str, ...], ...]] = {
             "run_coordinator",
             "run_launcher",
         ),
+        ("start",),
     ),
 }
 

@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 
 from relay_core.config import load_config
+from relay_core.config.inputs.tenant_inputs import inputs_of
 from relay_dagster.aws.secrets import SecretValue
 from relay_dagster.transfers.pull_transfer import PullRequest, Transfer
 from relay_dagster.transfers.room import TransferRoom
-from relay_dagster.triggers.inputs import inputs_of
 from relay_dagster.triggers.pulls import PullState
 from support.builders import part_document
 from support.pulls_world import (

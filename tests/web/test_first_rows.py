@@ -28,7 +28,8 @@ def test_the_first_rows_of_a_csv_file(
     data = CSV.encode()
     suffix = "csv"
     if is_packed:
-        data, suffix = gzip.compress(data), "csv.gz"
+        data = gzip.compress(data)
+        suffix = "csv.gz"
     head = rows_of(visitor, suffix, data)
     assert head is not None
     assert head.header == ["sku", "title"]

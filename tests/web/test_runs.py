@@ -85,12 +85,14 @@ def test_a_decision_needs_a_reason(visitor: Visitor, reason: str) -> None:
         assert rejected.status_code == 422
         again = read_page(rejected.content)
         (error,) = errors_on(again)
-        wanted = "Enter at most 500" if reason.strip() else "Enter a reason."
-        assert wanted in error.text
+        expected_error = (
+            "Enter at most 500" if reason.strip() else "Enter a reason."
+        )
+        assert expected_error in error.text
         fields = [
-            each
-            for each in again.all("textarea")
-            if "aria-invalid" in str(each)
+            text_area
+            for text_area in again.all("textarea")
+            if "aria-invalid" in str(text_area)
         ]
         (field,) = (
             f for f in fields if f.attributes.get("aria-invalid") == "true"
@@ -179,9 +181,9 @@ def test_a_failed_run_leads_to_the_files_that_it_could_not_use(
         record.fence, failure, Outcome(vendor_results=results)
     )
     links = [
-        each.attributes["href"]
-        for each in visitor.open(path_of(record.run_id)).all("a")
-        if each.text.startswith("Check the file of")
+        link.attributes["href"]
+        for link in visitor.open(path_of(record.run_id)).all("a")
+        if link.text.startswith("Check the file of")
     ]
     vendors = f"/app/tenants/{TENANT}/vendors"
     assert links == [f"{vendors}/vendor_1/check", f"{vendors}/vendor_3/check"]
@@ -230,9 +232,9 @@ def test_where_rows_went_and_what_is_quarantined_stand_there(
     )
     assert "Enter a reason." in silent.text
     boxes = {
-        each.attributes["value"]: "checked" in each.attributes
-        for each in silent.all("input")
-        if each.attributes["name"] == "sku"
+        box.attributes["value"]: "checked" in box.attributes
+        for box in silent.all("input")
+        if box.attributes["name"] == "sku"
     }
     assert boxes == {"<b>0": False, "<b>1": True}
     unknown = visitor.fill(page, "/accept", sku="<b>7", reason="that one")
@@ -262,9 +264,9 @@ def assert_all_can_be_accepted(visitor: Visitor, page: Element) -> None:
     assert everything.headers["location"].endswith("?accepted=2")
     accepted = audit(visitor.world, "skus.accepted")
     assert accepted["actor"]["kind"] == "session"
-    done = visitor.open(everything.headers["location"])
-    assert done.text.count("Accepted") == 2
-    assert done.all("textarea") == []
+    last_page = visitor.open(everything.headers["location"])
+    assert last_page.text.count("Accepted") == 2
+    assert last_page.all("textarea") == []
     assert "to review." not in visitor.open(HOME).text
 
 

@@ -12,12 +12,14 @@ from pydantic import (
     AfterValidator,
     BeforeValidator,
     Field,
+    SerializerFunctionWrapHandler,
     TypeAdapter,
     ValidationInfo,
     ValidatorFunctionWrapHandler,
     WithJsonSchema,
     WrapValidator,
     field_validator,
+    model_serializer,
 )
 
 import relay_core.config.cross_checks as cross_checks
@@ -43,15 +45,56 @@ _GIVABLE = [
 ]
 
 
+def _check_pattern(path: str) -> str:
+    folder, _, _ = path.rpartition("/")
+    if "*" in folder or "?" in folder:
+        raise refuse(
+            "may have * and ? only in its last part, the name of the file"
+        )
+    if path.endswith("/"):
+        raise refuse("must be the path of a file, not of a folder")
+    return path
+
+
+_PatternedPath = Annotated[
+    str,
+    AfterValidator(cross_checks.check_local_path),
+    AfterValidator(_check_pattern),
+]
+_InboundPath = Annotated[
+    _PatternedPath,
+    Field(
+        description="Relative to the folder of the config file. `*` and `?` in its last "
+        "part name the newest file that matches.",
+    ),
+]
+"""The path of a vendor's file, which may be a pattern in its last part."""
+
+
 class InboundConfig(values.Section):
     """Where a vendor's files arrive; a slash at the end of `s3_prefix` is implied."""
 
     type: Literal["s3", "local"]
     s3_prefix: cross_checks.S3Prefix = values.optional()
+    path: Annotated[
+        _InboundPath | None,
+        cross_checks.idle_without("type", "local"),
+    ] = None
     pull: Annotated[
         PullConfig | None,
         cross_checks.idle_without("type", "s3"),
     ] = None
+
+    @model_serializer(mode="wrap")
+    def _without_absent_path(
+        self,
+        serialize: SerializerFunctionWrapHandler,
+    ) -> dict[str, Any]:
+        # Snapshots of configs without a path stay as they were before there were paths.
+        document: dict[str, Any] = serialize(self)
+        if self.path is None:
+            del document["path"]
+        return document
 
 
 # --- options of parts -----------------------------------------------------------------

@@ -21,29 +21,40 @@ GROUP_ROWS = 1_000_000
 """The number of rows in a row group."""
 
 
-def _chunks(fields: Sequence[Field], rows: pa.Table) -> writer.Chunks:
-    """Yield the Parquet file, one row group after another."""
-    types = [(field.header, field.source.stored_type) for field in fields]
-    schema = parquet_file.stored_schema(pa.schema(types))
+def typed_table(fields: Sequence[Field], rows: pa.Table) -> pa.Table:
+    """Return rows of a feed as a file of them is read: headers, and amounts as decimals."""
+    schema = _schema_of(fields)
+    stored_rows = _stored(fields, rows, parquet_file.stored_schema(schema))
+    return stored_rows.cast(schema)
 
-    def column_of(
-        field: Field,
-        group: pa.Table,
-        stored_type: pa.DataType,
-    ) -> pa.Array:
+
+def _schema_of(fields: Sequence[Field]) -> pa.Schema:
+    types = [(field.header, field.source.stored_type) for field in fields]
+    return pa.schema(types)
+
+
+def _stored(
+    fields: Sequence[Field],
+    rows: pa.Table,
+    schema: pa.Schema,
+) -> pa.Table:
+    """Return rows of a feed in the types of a file's schema."""
+    columns = []
+    for field, stored_type in zip(fields, schema.types, strict=True):
         chunks = [
             parquet_file.stored_cells(field.cells(batch), stored_type)
-            for batch in group.to_batches()
+            for batch in rows.to_batches()
         ]
-        return pa.chunked_array(chunks, stored_type)
+        columns.append(pa.chunked_array(chunks, stored_type))
+    return pa.table(columns, schema=schema)
+
+
+def _chunks(fields: Sequence[Field], rows: pa.Table) -> writer.Chunks:
+    """Yield the Parquet file, one row group after another."""
+    schema = parquet_file.stored_schema(_schema_of(fields))
 
     def group_from(start: int) -> pa.Table:
-        group = rows.slice(start, GROUP_ROWS)
-        columns = [
-            column_of(field, group, stored_type)
-            for field, stored_type in zip(fields, schema.types, strict=True)
-        ]
-        return pa.table(columns, schema=schema)
+        return _stored(fields, rows.slice(start, GROUP_ROWS), schema)
 
     groups = map(group_from, range(0, len(rows), GROUP_ROWS))
     yield from parquet_file.parquet_chunks(schema, groups, compression="zstd")

@@ -10,7 +10,7 @@ import typer
 from relay_core.domain.records import location_in_words
 from relay_dagster.client.artifacts import Cause, ErrorReport, ReportEntry
 from relay_dagster.client.links import read_report
-from relay_dagster.client.run_watch import cause_of
+from relay_dagster.client.run_watch import failure_in_words
 from relay_dagster.client.session import Output, RunId, Session, command
 from relay_dagster.client.terminal import Screen
 from relay_dagster.wire.runs import Run
@@ -118,7 +118,7 @@ def headline(run: Run, report: ErrorReport | None) -> str:
         return line
     if run.error_code in reported_codes:
         return f"{line}, {run.error_code}"
-    return f"{line}, {cause_of(run)}"
+    return f"{line}, {failure_in_words(run)}"
 
 
 def _report_as_json(report: ErrorReport | None) -> dict[str, Any]:

@@ -25,7 +25,7 @@ sys.path.append(sys.argv[1])
 from relay_core.columnar.threads import tune_process
 from relay_core.normalize.vendor_feed import VendorFeed
 from relay_core.publish.keys import ArtifactKeys
-from relay_core.run import RunStages
+from relay_core.run_stages import RunStages
 from relay_core.validation.vendor_failures import InputVerdict
 from support.builders import REQUESTED_AT, feed, tenant_config, vendor_document
 from support.memory_sink import MemorySink

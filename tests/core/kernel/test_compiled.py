@@ -44,7 +44,7 @@ def test_the_kernel_is_used_if_it_is_installed_and_not_turned_off(
 def test_the_engine_loads_without_the_compiled_module() -> None:
     code = (
         "import sys; sys.modules['relay_core.kernel.scan'] = None\n"
-        "import relay_core.run; from relay_core.kernel import compiled\n"
+        "import relay_core.run_stages; from relay_core.kernel import compiled\n"
         "print(compiled.is_installed, compiled.is_used())"
     )
     process = subprocess.run(

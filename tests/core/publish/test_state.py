@@ -25,7 +25,7 @@ from relay_core.normalize.vendor_feed import VendorFeed
 from relay_core.normalize.work_file import read_work_file
 from relay_core.publish.keys import ArtifactKeys
 from relay_core.publish.state import STATE_SCHEMA, read_state
-from relay_core.run import RunStages
+from relay_core.run_stages import RunStages
 from relay_core.validation.vendor_failures import InputVerdict
 from support.builders import (
     REQUESTED_AT,

@@ -159,13 +159,13 @@ def test_there_is_one_first_heading_and_no_level_is_left_out(
     page: Element,
 ) -> None:
     levels = [
-        int(each.tag[1])
-        for each in page.all("h1", "h2", "h3", "h4", "h5", "h6")
+        int(heading.tag[1])
+        for heading in page.all("h1", "h2", "h3", "h4", "h5", "h6")
     ]
     assert levels[0] == 1
     assert levels.count(1) == 1
     assert all(below <= above + 1 for above, below in pairwise(levels))
-    assert all(each.text for each in page.all("h1", "h2", "h3"))
+    assert all(heading.text for heading in page.all("h1", "h2", "h3"))
 
 
 def test_each_table_has_a_caption_and_each_head_says_what_it_is_of(
@@ -190,9 +190,9 @@ def test_a_table_that_is_too_wide_can_be_moved_by_keyboard(
 ) -> None:
     names = {element.attributes.get("id") for element in page.all()}
     regions = [
-        each
-        for each in page.all("div")
-        if each.attributes.get("role") == "region"
+        division
+        for division in page.all("div")
+        if division.attributes.get("role") == "region"
     ]
     assert len(regions) == len(page.all("table"))
     for region in regions:
@@ -201,21 +201,26 @@ def test_a_table_that_is_too_wide_can_be_moved_by_keyboard(
 
 
 def test_a_chart_says_in_words_what_it_shows(page: Element) -> None:
-    outer = [each for each in page.all("svg") if "role" in each.attributes]
+    outer = [chart for chart in page.all("svg") if "role" in chart.attributes]
     for svg in outer:
-        title, text = svg.all("title")[0], svg.all("desc")[0]
+        title = svg.all("title")[0]
+        text = svg.all("desc")[0]
         assert svg.attributes["role"] == "img"
         named = svg.attributes["aria-labelledby"].split()
         assert named == [title.attributes["id"], text.attributes["id"]]
         assert title.parts
         assert text.parts
-    hidden = [each for each in page.all("svg") if "viewbox" in each.attributes]
-    assert {each.attributes["aria-hidden"] for each in hidden} == {"true"}
+    hidden = [
+        chart for chart in page.all("svg") if "viewbox" in chart.attributes
+    ]
+    assert {chart.attributes["aria-hidden"] for chart in hidden} == {"true"}
 
 
 def test_no_name_is_given_twice(page: Element) -> None:
     names = [
-        each.attributes["id"] for each in page.all() if "id" in each.attributes
+        element.attributes["id"]
+        for element in page.all()
+        if "id" in element.attributes
     ]
     assert len(names) == len(set(names))
 
@@ -292,10 +297,10 @@ def test_the_parts_of_a_total_follow_each_other() -> None:
 
 def hostile_runs() -> list[ReportedRun]:
     quoted = '"' + HOSTILE.replace('"', '""') + '"'
-    many = [f'{quoted[:-1]}{n:02}",5,{n}.00' for n in range(1, 31)]
-    published = go_through({"north": feed(*many)})
+    rows = [f'{quoted[:-1]}{n:02}",5,{n}.00' for n in range(1, 31)]
+    published = go_through({"north": feed(*rows)})
     moved = [
-        line.replace(",5,", ",0,").replace(".00", "9.00") for line in many[:12]
+        line.replace(",5,", ",0,").replace(".00", "9.00") for line in rows[:12]
     ]
     refused = [f"A{n},{quoted},1" for n in range(3)]
     unpriced = [f"{quoted},1,"]
@@ -317,8 +322,8 @@ def test_what_others_write_is_text_and_nothing_else() -> None:
         assert len(page.all("style")) == 1
         assert SHOWN in page.text
         harmless = read_page(run.html)
-        assert [each.tag for each in page.all()] == [
-            each.tag for each in harmless.all()
+        assert [element.tag for element in page.all()] == [
+            element.tag for element in harmless.all()
         ]
 
 

@@ -135,6 +135,7 @@ def test_a_report_lists_the_files_of_the_run_as_people_open_them() -> None:
             "run_summary": "reports/run_summary.json",
             "channel_shop": "outputs/channels/shop.csv.gz",
             "report": "reports/report.html",
+            "": "work/refused.arrow",
         }
     )
     assert [(file.name, file.title, file.path) for file in files] == [

@@ -116,7 +116,7 @@ def removed(relay: Installation, tenant: str, run_ids: set[str]) -> None:
     # A message that was in flight goes when it is received, a sensor's state with its next tick.
     wait_for(
         f"nothing is left of {tenant}",
-        lambda: not (found := left()) or _Left(found),
+        lambda: not (places := left()) or _Left(places),
         within=60,
     )
 

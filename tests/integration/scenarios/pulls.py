@@ -113,8 +113,8 @@ def daemon_dies_between_deltas_of_an_hour(relay: Installation) -> str:
         files = wait_for(
             "all are pulled",
             lambda: (
-                found
-                if len(found := objects.list_objects(prefix)) > count
+                uploads
+                if len(uploads := objects.list_objects(prefix)) > count
                 else None
             ),
             within=90,

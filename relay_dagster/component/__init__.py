@@ -1,0 +1,1 @@
+"""The Dagster component: one merchant's feed in anybody's Dagster project, without our system."""

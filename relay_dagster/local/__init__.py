@@ -1,0 +1,1 @@
+"""The commands over files of this machine: `relay new` and `relay local`."""
