@@ -261,7 +261,6 @@ def _guard_checks(
     holds = run.tenant.config.guards.mode == "hold"
     for guard in guards:
         guard_results = [result for result in results if result.guard == guard]
-        chapter = guards_chapter.chapter_of(guard_results, run.findings.titles)
         yield dg.AssetCheckResult(
             asset_key=names.candidate,
             check_name=guard_check(guard),
