@@ -8,10 +8,12 @@ _HELP = "--help"
 def main() -> None:
     """Run the command line."""
     words = sys.argv[1:]
-    if words[:1] == ["local"] and _HELP not in words:
-        from relay_dagster.local.process import run_process
+    if words[:1] == ["local"]:
+        from relay_dagster.local.process import prepare, run_process
 
-        run_process(words[1:], "relay local")
+        if _HELP not in words:
+            run_process(words[1:], "relay local")
+        prepare()
     from relay_dagster.cli import main as run_command
 
     run_command()

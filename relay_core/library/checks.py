@@ -94,12 +94,17 @@ class FilesCheck:
         return parser_patch(request.document, self.changes)
 
 
-def check_files(request: Request, config: TenantConfig) -> FilesCheck:
+def check_files(
+    request: Request,
+    config: TenantConfig,
+    clock: RunClock,
+) -> FilesCheck:
     """Check the files of a request, and try a run over them.
 
     Args:
         request: The files, and what a run would need.
         config: The loaded config of the request.
+        clock: The clock of the run that is tried.
     """
     inputs = inputs_of(config)
     checks = {
@@ -112,7 +117,7 @@ def check_files(request: Request, config: TenantConfig) -> FilesCheck:
         for name, tenant_input in inputs.items()
         if name in request.files.feeds
     }
-    run = _run_findings(config, request)
+    run = _run_findings(config, request, clock)
     names = [name for name in inputs if name not in request.files.feeds]
     return FilesCheck(
         checks,
@@ -150,7 +155,11 @@ def _checked(
     return of_file(result)
 
 
-def _run_findings(config: TenantConfig, request: Request) -> RunFindings:
+def _run_findings(
+    config: TenantConfig,
+    request: Request,
+    clock: RunClock,
+) -> RunFindings:
     """Return the findings of a run with these files, without guards and without output."""
     stages = RunStages(
         config,
@@ -161,7 +170,7 @@ def _run_findings(config: TenantConfig, request: Request) -> RunFindings:
         overrides=request.overrides,
         limits=request.limits,
     )
-    (last_values,) = deque(steps(stages, request, RunClock()), maxlen=1)
+    (last_values,) = deque(steps(stages, request, clock), maxlen=1)
     return stages.findings(last_values)
 
 

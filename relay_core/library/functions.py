@@ -25,7 +25,7 @@ from relay_core.library.checks import check_files
 from relay_core.library.configs import Config, ConfigSource, load_config
 from relay_core.library.requests import Request
 from relay_core.library.results import Check, Result
-from relay_core.library.runner import Means
+from relay_core.library.runner import Means, RunClock
 from relay_core.library.runner import run as run_request
 from relay_core.library.sinks import MemorySink
 from relay_core.mapped_files import InputFile
@@ -96,7 +96,7 @@ def check(config: ConfigSource, files: Files | None = None) -> Check:
     loaded = load_config(config)
     request = _request(loaded, files)
     load_pandas()
-    result = check_files(request, loaded.tenant)
+    result = check_files(request, loaded.tenant, RunClock())
     patch = result.patch(request)
     document = apply_patch(loaded.document, patch)
     proposed = load_config(document)

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
+# Before the modules that use Arrow's functions: it loads them without descriptions.
+from relay_core.columnar import arrow_start as arrow_start
 from relay_core.config import Override, TenantConfig, VendorConfig
 from relay_core.config.inputs.parts import InputPart
 from relay_core.config.inputs.uploads import FileKind
@@ -36,6 +38,13 @@ class InputFiles:
     feeds: Mapping[str, Sequence[InputFile]]
     sku_maps: Mapping[str, InputFile]
     locations: Mapping[str, str]
+
+    @property
+    def size(self) -> int:
+        """The bytes of all feeds."""
+        return sum(
+            len(file.data) for files in self.feeds.values() for file in files
+        )
 
     def of_vendor(
         self,

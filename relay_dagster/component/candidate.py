@@ -80,30 +80,19 @@ def run_candidate(
     """
     load_pandas()
     folder = FeedFolder(tenant.folder)
-    baseline = _baseline(folder)
-    context = RunContext(run_id, tenant.config.tenant_id, started_at)
     with tempfile.TemporaryDirectory(prefix="relay-") as scratch:
         copies = Path(scratch, "inputs")
         copies.mkdir()
         reader = SourceFiles(tenant.limits, copies, values)
-        files = _input_files(tenant, reader)
-        config = reading_tables(tenant.config, reader.headers)
-        request = Request(
-            {},
-            config,
-            context,
-            files,
-            baseline=baseline,
-            limits=tenant.limits,
-        )
+        request = _request(tenant, reader, folder, run_id, started_at)
         tree = Path(scratch, "run")
         local_run = _run_into(tree, request)
         folder.report_run(tree)
         sha256 = ""
         if local_run.findings.failure is None:
             folder.keep_candidate(tree)
-            feed_path = tree / KEYS.merged_inventory(config.output.format)
-            sha256 = InputFile.at(feed_path).sha256()
+            feed_path = KEYS.merged_inventory(tenant.config.output.format)
+            sha256 = InputFile.at(tree / feed_path).sha256()
     return CandidateRun(
         tenant,
         run_id,
@@ -111,6 +100,26 @@ def run_candidate(
         reader.headers,
         folder,
         sha256,
+    )
+
+
+def _request(
+    tenant: Tenant,
+    reader: SourceFiles,
+    folder: FeedFolder,
+    run_id: str,
+    started_at: datetime,
+) -> Request:
+    """Return the request of a run, with the files of the inputs and the live feed's state."""
+    baseline = _baseline(folder)
+    files = _input_files(tenant, reader)
+    return Request(
+        {},
+        reading_tables(tenant.config, reader.headers),
+        RunContext(run_id, tenant.config.tenant_id, started_at),
+        files,
+        baseline=baseline,
+        limits=tenant.limits,
     )
 
 

@@ -14,6 +14,7 @@ from relay_core.normalize.result import NormalizedVendor
 from relay_core.publish.artifacts import NORMALIZED
 from relay_core.publish.feed import preview
 from relay_core.publish.files.fields import fields_of
+from relay_core.report.chapters import guards as guards_chapter
 from relay_core.validation.error_policy import own_share_faults
 from relay_dagster.component.candidate import CandidateRun
 from relay_dagster.component.folders import REPORT, Candidate, FeedFolder
@@ -261,6 +262,7 @@ def _guard_checks(
     holds = run.tenant.config.guards.mode == "hold"
     for guard in guards:
         guard_results = [result for result in results if result.guard == guard]
+        chapter = guards_chapter.chapter_of(guard_results, run.findings.titles)
         yield dg.AssetCheckResult(
             asset_key=names.candidate,
             check_name=guard_check(guard),
@@ -268,10 +270,8 @@ def _guard_checks(
             severity=_ERROR if holds else _WARN,
             description=_guard_words(run, names, guard_results),
             metadata={
-                "judged": bool(guard_results),
-                "results": dg.MetadataValue.json(
-                    [result.as_dict() for result in guard_results],
-                ),
+                "judged": chapter is not None,
+                **tables_of(() if chapter is None else (chapter,)),
             },
         )
 

@@ -12,8 +12,10 @@ from relay_core.config.reading.json_patch import Path, apply_patch
 from relay_core.domain.errors import UnsupportedSchemaVersionError
 from relay_core.library.checks import FileCheck, FilesCheck, check_files
 from relay_core.library.requests import Request
+from relay_core.library.runner import RunClock
 from relay_core.onboarding import findings
 from relay_core.publish.findings import RunFindings
+from relay_dagster.local.progress import progress
 
 _CATALOG_PATH: Path = ("catalog",)
 _PART_PATH_LENGTH = 4
@@ -36,7 +38,9 @@ def check(request: Request, assumed: Sequence[str]) -> int:
         code = UnsupportedSchemaVersionError.error_code
         print(_comment(f"{code}: {request.unsupported}"))
         return 1
-    result = check_files(request, config)
+    clock = RunClock()
+    with progress(clock, request.files.size):
+        result = check_files(request, config, clock)
     for file in result.files.values():
         for line in _lines_about(file, result.run):
             print(_comment(line))

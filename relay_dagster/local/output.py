@@ -39,7 +39,7 @@ def run_into(request: LocalRequest, output_dir: Path) -> LocalOutput:
         with (
             fresh_tree(output_dir) as tree,
             FolderSink(tree.path) as sink,
-            progress(clock, _bytes_of(request)),
+            progress(clock, request.run.files.size),
         ):
             means = Means(
                 sink,
@@ -55,12 +55,6 @@ def run_into(request: LocalRequest, output_dir: Path) -> LocalOutput:
             f"{error.filename or output_dir}: {error.strerror or error}",
         ) from None
     return LocalOutput(local_run, explanations)
-
-
-def _bytes_of(request: LocalRequest) -> int:
-    """Return the number of bytes of all feeds."""
-    feeds = request.run.files.feeds.values()
-    return sum(len(file.data) for files in feeds for file in files)
 
 
 def _explanations(

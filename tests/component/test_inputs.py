@@ -191,8 +191,10 @@ def test_of_the_files_of_a_pattern_the_newest_is_read(
     newest = project.run(inputs={"acme": str(project.folder / "acme/*.csv")})
     assert newest.success
     assert project.summary()["record_count"] == 1
-    other = project.run(inputs={"acme": str(project.folder / "acme/?.csv")})
-    assert other.success
+    second_run = project.run(
+        inputs={"acme": str(project.folder / "acme/?.csv")}
+    )
+    assert second_run.success
 
 
 @pytest.fixture

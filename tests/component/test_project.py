@@ -126,15 +126,15 @@ class Stores:
 
     def dg(self, *arguments: str) -> str:
         """Run a command of dg, and return what it prints."""
-        done = subprocess.run(
+        process = subprocess.run(
             [str(BIN / "dg"), *arguments],
             capture_output=True,
             text=True,
             cwd=self.folder,
             env=self.environment(),
         )
-        assert done.returncode == 0, done.stdout + done.stderr
-        return done.stdout
+        assert process.returncode == 0, process.stdout + process.stderr
+        return process.stdout
 
     def ask(self, query: str, **variables: Any) -> Mapping[str, Any]:
         """Ask Dagster's API."""
@@ -168,7 +168,7 @@ class Stores:
         started = self.ask(LAUNCH, params=params)["launchPipelineExecution"]
         assert started["__typename"] == "LaunchRunSuccess", started
         run_id = started["run"]["runId"]
-        deadline = time.monotonic() + 120
+        deadline = time.monotonic() + 300
         while time.monotonic() < deadline:
             run: Mapping[str, Any] = self.ask(STATUS, runId=run_id)[
                 "runOrError"
@@ -241,7 +241,7 @@ def wait_until_served(
     process: subprocess.Popen[bytes],
     log: Path,
 ) -> None:
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + 300
     while time.monotonic() < deadline:
         assert process.poll() is None, log.read_text()
         try:

@@ -55,9 +55,9 @@ def test_a_guard_that_is_null_and_guards_that_are_off_have_no_check(
     project: Project,
 ) -> None:
     project.write("acme.csv", rows(3))
-    some = project.run(config=config_of(guards={"price_level": None}))
-    assert "guard_price_level" not in checks_of(some)
-    assert "guard_price_rise" in checks_of(some)
+    run_without = project.run(config=config_of(guards={"price_level": None}))
+    assert "guard_price_level" not in checks_of(run_without)
+    assert "guard_price_rise" in checks_of(run_without)
     none = project.run(config=config_of(guards={"mode": "off"}))
     assert set(checks_of(none)) == {
         "canonical_schema_holds",
@@ -92,12 +92,12 @@ def test_the_bytes_are_those_of_a_local_run_with_the_same_id_and_time(
         ]
         assert local_run(command) == 0
         expected = files_below(local)
-        found = files_below(project.out)
+        files = files_below(project.out)
         assert expected.keys() == {
-            name for name in found if name.startswith(TREE)
+            name for name in files if name.startswith(TREE)
         }
         assert {
-            name for name in expected if expected[name] != found[name]
+            name for name in expected if expected[name] != files[name]
         } == set()
         baseline = [f"--baseline={local / 'published/state.parquet'}"]
     assert "reports/changes.csv" in expected
@@ -137,16 +137,16 @@ def test_a_candidate_on_hold_is_published_by_its_hash_alone(
         for check in held.get_asset_check_evaluations()
         if check.check_name == "guard_skus_removed"
     ]
-    said = "15 of 20 (0.7500) is more than the limit of 0.50. To publish the candidate"
-    assert said in str(verdict.description)
+    reason = "15 of 20 (0.7500) is more than the limit of 0.50. To publish the candidate"
+    assert reason in str(verdict.description)
     assert f"{{release: {sha256}}}" in str(verdict.description)
 
     waiting = project.run(only=["feed"])
     assert not waiting.success
     assert f"{{release: {sha256}}}" in failure_of(waiting)
-    other = project.run(only=["feed"], release="0" * 64)
-    assert not other.success
-    assert sha256 in failure_of(other)
+    wrong_release = project.run(only=["feed"], release="0" * 64)
+    assert not wrong_release.success
+    assert sha256 in failure_of(wrong_release)
 
     released = project.run(only=["feed"], release=sha256)
     assert released.success

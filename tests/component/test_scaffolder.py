@@ -58,8 +58,8 @@ def test_what_is_written_for_files_loads_and_runs(
     assert defs["type"] == TYPE
     attributes = defs["attributes"]
     # A file of the project is named by its place in it.
-    found = (folder / attributes["inputs"]["acme"]).resolve()
-    assert found == inside.resolve()
+    resolved = (folder / attributes["inputs"]["acme"]).resolve()
+    assert resolved == inside.resolve()
     assert attributes["inputs"]["globex"] == str(outside.resolve())
     with (
         sandbox.build_all_defs() as built,

@@ -240,7 +240,7 @@ def test_the_record_of_a_run_of_as_many_vendors_as_there_may_be_can_be_stored(
             )
             artifacts[f"normalized_{vendor_id}"] = keys.normalized(vendor_id)
         attempt.end()
-    assert len(current(platform).artifacts) == 2 * len(vendor_ids) + 2
+    assert len(current(platform).artifacts) == 2 * len(vendor_ids) + 3
 
 
 def test_a_failure_writes_its_reports_and_stops_the_process(
@@ -413,7 +413,8 @@ def test_an_attempt_that_takes_too_long_ends_its_run_for_good_and_its_process() 
             attempt.enter(Stage.NORMALIZE)
         write_reports(platform, record)
         reports = platform.objects.artifacts(RUN_ID, TENANT)
-        assert set(reports) == {"errors", "report", "run_summary"}
+        names = {"errors", "report", "report_data", "run_summary"}
+        assert set(reports) == names
         errors = json.loads(platform.objects.read(reports["errors"]))
         assert errors["counts"] == {"RUN_TIMEOUT": 1}
 

@@ -280,6 +280,7 @@ def test_an_upload_that_is_too_large_ends_the_run_and_is_never_read() -> None:
             "input_manifest",
             "errors",
             "report",
+            "report_data",
             "run_summary",
         }
         assert calls["s3.CopyObject"] == calls["s3.GetObject"] == 0
@@ -308,7 +309,8 @@ def test_a_run_that_asks_for_too_much_memory_fails_for_its_feeds_where_it_has_a_
             assert "needs more memory than 1048576 MiB" in str(
                 record.error_message
             )
-            assert set(record.artifacts) == {"errors", "report", "run_summary"}
+            names = {"errors", "report", "report_data", "run_summary"}
+            assert set(record.artifacts) == names
         else:
             assert record.status is RunStatus.QUEUED
 

@@ -147,9 +147,9 @@ def test_a_path_that_names_no_file_is_a_fault(
     document = config_document(vendor_document(inbound=inbound))
     with pytest.raises(ConfigError) as caught:
         load_config(document)
-    (found,) = caught.value.faults
-    assert found.path == "vendors.0.inbound.path"
-    assert fault in found.message
+    (config_fault,) = caught.value.faults
+    assert config_fault.path == "vendors.0.inbound.path"
+    assert fault in config_fault.message
 
 
 def test_a_config_without_a_path_is_shown_as_before() -> None:

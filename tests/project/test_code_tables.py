@@ -25,7 +25,7 @@ OF_OTHER_THINGS = {
     "knows the API by its answers alone",
     "relay_dagster.tenants.errors": "the messages of one exception, with the tenant and its "
     "quota; the ledger raises it, below HTTP",
-    "scripts.local.command": "the options of the local runner",
+    "relay_dagster.local.command": "the options of the local runner",
 }
 """The modules that map codes to something that is not said of the codes, and to what."""
 ENUMS = {

@@ -10,6 +10,7 @@ from support.pages import MAKEFILE, PAGES, ROOT, codes_in, paths_in, targets_in
 # What a run or a command writes, and keys of the bucket.
 WRITTEN = re.compile(
     r"(outputs|normalized|reports|out|tenants|published|pulled|feeds|candidate|\.\.\.)/"
+    r"|defs\.yaml$"
 )
 # The tables of folders name them within their package.
 BASES = (ROOT, ROOT / "relay_core", ROOT / "relay_dagster")

@@ -70,12 +70,12 @@ class Installation:
 
 def environment(**variables: str) -> dict[str, str]:
     """Return the environment of a user who has not set up anything."""
-    kept = {
+    neutral = {
         name: value
         for name, value in os.environ.items()
         if not name.startswith(("PYTHON", "VIRTUAL_ENV", "RELAY_", "AWS_"))
     }
-    return {**kept, **variables}
+    return {**neutral, **variables}
 
 
 def built_wheel(folder: Path, **variables: str) -> Path:
@@ -176,8 +176,8 @@ def test_the_wheel_has_the_kernel_if_there_is_a_compiler(
         "assert (home.parent / 'relay_dagster' / 'py.typed').is_file(); "
         "print(compiled.is_installed, home)"
     )
-    done = installed.call(tmp_path, installed.python, "-c", program)
-    is_installed, home = done.stdout.split()
+    process = installed.call(tmp_path, installed.python, "-c", program)
+    is_installed, home = process.stdout.split()
     assert is_installed == str(installed.has_kernel)
     assert not home.startswith(str(ROOT))
 
@@ -185,11 +185,11 @@ def test_the_wheel_has_the_kernel_if_there_is_a_compiler(
 def test_every_command_has_help(
     installed: Installation, tmp_path: Path
 ) -> None:
-    done = installed.call(
+    process = installed.call(
         tmp_path, installed.python, "-c", HELP_OF_EVERY_COMMAND
     )
-    assert done.returncode == 0, done.stderr
-    assert "server demo\n" in done.stdout
+    assert process.returncode == 0, process.stderr
+    assert "server demo\n" in process.stdout
     assert (
         "Usage: relay local"
         in installed.relay(tmp_path, "local", "--help").stdout
@@ -201,9 +201,9 @@ def test_every_command_has_help(
 def test_a_trial_names_the_extra_that_it_needs(
     command: str, installed: Installation, tmp_path: Path
 ) -> None:
-    done = installed.relay(tmp_path, "server", command)
-    assert done.returncode == 2, done.stderr
-    (line,) = done.stderr.splitlines()
+    process = installed.relay(tmp_path, "server", command)
+    assert process.returncode == 2, process.stderr
+    (line,) = process.stderr.splitlines()
     assert "relay-inventory[demo]" in line
 
 

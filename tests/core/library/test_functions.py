@@ -74,14 +74,14 @@ def test_the_import_loads_none_of_what_a_run_needs() -> None:
         "print([name for name in ('pandas', 'dagster', 'boto3', 'pyarrow', 'pydantic', "
         "'numpy', 'yaml') if name in sys.modules])"
     )
-    done = subprocess.run(
+    process = subprocess.run(
         [sys.executable, "-c", program],
         cwd=ROOT,
         capture_output=True,
         text=True,
         check=True,
     )
-    assert done.stdout == "[]\n"
+    assert process.stdout == "[]\n"
 
 
 def test_both_packages_are_typed() -> None:
@@ -157,8 +157,10 @@ def test_changes_are_those_against_the_result_before(bench: Bench) -> None:
 
 
 def test_a_feed_on_hold_has_its_guards_and_is_no_baseline() -> None:
-    many = feed(*(f"S{number},1,2.50" for number in range(20)))
-    before = relay_core.run(config_document(), {"vendor_1": many}, now=AT)
+    twenty_rows = feed(*(f"S{number},1,2.50" for number in range(20)))
+    before = relay_core.run(
+        config_document(), {"vendor_1": twenty_rows}, now=AT
+    )
     held = relay_core.run(
         config_document(),
         {"vendor_1": feed("S1,1,2.50")},
@@ -170,7 +172,9 @@ def test_a_feed_on_hold_has_its_guards_and_is_no_baseline() -> None:
     tripped = [guard["guard"] for guard in held.guards if guard["tripped"]]
     assert tripped == ["skus_removed", "vendor_rows"]
     with pytest.raises(ValueError, match="held, so it is no baseline"):
-        relay_core.run(config_document(), {"vendor_1": many}, baseline=held)
+        relay_core.run(
+            config_document(), {"vendor_1": twenty_rows}, baseline=held
+        )
 
 
 def test_a_sku_is_explained_from_memory() -> None:

@@ -71,7 +71,7 @@ def test_the_page_has_every_name_attribute_and_argument() -> None:
 
 def test_a_script_of_a_user_is_strictly_typed(tmp_path: Path) -> None:
     (tmp_path / "user.py").write_text(USER_SCRIPT, "utf-8")
-    done = subprocess.run(
+    process = subprocess.run(
         [
             sys.executable,
             "-m",
@@ -87,4 +87,4 @@ def test_a_script_of_a_user_is_strictly_typed(tmp_path: Path) -> None:
         text=True,
         check=False,
     )
-    assert (done.returncode, done.stderr) == (0, ""), done.stdout
+    assert (process.returncode, process.stderr) == (0, ""), process.stdout
