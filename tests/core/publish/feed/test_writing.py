@@ -16,11 +16,12 @@ import pytest
 
 from reference_runs import run_document
 from relay_core.config import load_config
-from relay_core.domain.columns import CANONICAL_COLUMNS
+from relay_core.domain.columns import CANONICAL_COLUMNS, DERIVED_COLUMNS
 from relay_core.merge import best_offer
 from relay_core.merge.result import MergedInventory
 from relay_core.publish.feed import feed_chunks
 from relay_core.publish.files import parquet, writer
+from relay_core.publish.files.fields import SOURCES
 from support.builders import config_document, feed, vendor_document
 from support.normalizing import whole
 
@@ -272,3 +273,7 @@ def test_a_run_without_a_feed_writes_none() -> None:
     config = load_config(config_document(vendor_document("v")))
     with pytest.raises(ValueError, match="without a feed"):
         whole(feed_chunks(MergedInventory(config)))
+
+
+def test_every_column_that_a_feed_can_have_has_a_source() -> None:
+    assert set(SOURCES) == {*CANONICAL_COLUMNS, *DERIVED_COLUMNS}
